@@ -1,0 +1,1 @@
+"""Turn notebooks into pipelines: a run equals the notebook, or nbpipe says why not."""

@@ -1,0 +1,98 @@
+"""Step → step notebook: the common currency of runner, exporters and people.
+
+A step notebook runs by itself under plain papermill. Its cells, in order::
+
+    parameters      the parameters this step reads, with their defaults (papermill's own tag)
+    begin           says which step of which pipeline this is
+    prelude, load   replayed code, and inputs taken from the store, in notebook order
+    body            the author's cells
+    save            what goes into the store
+
+`metadata.nbpipe` of each cell says which kind it is and which cell and lines it came from, so
+that outputs and tracebacks find their way back to the author's notebook.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from nbpipe.model.names import Variable
+from nbpipe.model.pipeline import Fragment, Load, Parameter, Pipeline, Step
+
+Json = dict[str, object]
+
+
+def step_notebook(pipeline: Pipeline, step: Step) -> Json:
+    """Give the step notebook as nbformat 4.5 JSON; the same step gives the same bytes."""
+    parameters = {parameter.name: parameter for parameter in pipeline.parameters}
+    return {
+        "cells": list(_cells(pipeline, step, parameters)),
+        "metadata": {
+            "kernelspec": {
+                "display_name": pipeline.kernel,
+                "language": "python",
+                "name": pipeline.kernel,
+            },
+            "language_info": {"name": "python"},
+            "nbpipe": {"pipeline": pipeline.name, "step": step.name},
+        },
+        "nbformat": 4,
+        "nbformat_minor": 5,
+    }
+
+
+def notebook_text(notebook: Json) -> str:
+    """Give the text of an `.ipynb` file in the form that Jupyter itself writes."""
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _cells(
+    pipeline: Pipeline, step: Step, parameters: Mapping[Variable, Parameter]
+) -> Iterator[Json]:
+    numbered = iter(range(1_000_000))
+
+    def cell(kind: str, source: str, **facts: object) -> Json:
+        return {
+            "cell_type": "code",
+            "execution_count": None,
+            "id": f"{kind}-{next(numbered)}",
+            "metadata": {
+                "nbpipe": {"kind": kind, **facts},
+                "tags": ["parameters"] if kind == "parameters" else [f"nbpipe-{kind}"],
+            },
+            "outputs": [],
+            "source": source,
+        }
+
+    if step.parameters:
+        assignments = [f"{name} = {parameters[name].default!r}" for name in step.parameters]
+        yield cell("parameters", "\n".join(assignments))
+    definitions = f", definitions={sorted(step.definitions)}" if step.definitions else ""
+    yield cell(
+        "begin",
+        "import nbpipe.kernel as _nbpipe\n\n"
+        f"_nbpipe.begin({pipeline.name!r}, {step.name!r}{definitions})",
+    )
+    for part in (*step.setup, *step.body):
+        match part:
+            case Load():
+                upstream = {i.variable: i.upstream for i in part.inputs}
+                yield cell("load", f"_nbpipe.load({_literal(upstream)})")
+            case Fragment():
+                yield cell(
+                    part.kind.value,
+                    part.source,
+                    cell=part.cell,
+                    cell_number=part.cell_number,
+                    lines=list(part.lines),
+                    whole=part.whole,
+                )
+    required = [o.variable for o in step.outputs if o.required]
+    optional = [o.variable for o in step.outputs if not o.required]
+    yield cell("save", f"_nbpipe.save({required}, optional={optional})")
+
+
+def _literal(upstream: Mapping[Variable, str]) -> str:
+    pairs = ", ".join(f"{str(name)!r}: {str(step)!r}" for name, step in upstream.items())
+    return "{" + pairs + "}"

@@ -1,0 +1,214 @@
+"""The compiled pipeline: steps, the variables that cross between them, and the parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from nbpipe.model.digest import Digest
+from nbpipe.model.graph import invert, reachable, topological_order
+from nbpipe.model.names import CellId, PipelineName, StepName, Variable
+from nbpipe.model.notebook import RandomPolicy
+
+Scalar: TypeAlias = bool | int | float | str | None
+ParameterValue: TypeAlias = Scalar | list["ParameterValue"] | dict[str, "ParameterValue"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A value set per run. A given value must have the type of `default`, unless that is None."""
+
+    name: Variable
+    default: ParameterValue
+    cell: CellId
+    line: int
+
+
+class FragmentKind(StrEnum):
+    """Where code in a step notebook comes from: replayed from elsewhere, or the step's own cell."""
+
+    PRELUDE = "prelude"
+    BODY = "body"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fragment:
+    """Code of one notebook cell, or the statements of it that a step needs.
+
+    `lines[i]` is the line in the author's cell of line `i + 1` here. `whole` says that the
+    fragment is the entire cell, so that its outputs are the cell's outputs.
+    """
+
+    kind: FragmentKind
+    cell: CellId
+    cell_number: int
+    source: str
+    lines: tuple[int, ...]
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """A variable that a step takes from an earlier one."""
+
+    variable: Variable
+    upstream: StepName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """The place in a step notebook where inputs are put into the namespace."""
+
+    inputs: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A variable that a step stores.
+
+    A required one is read later, asked for with `--out`, or changed in place: not being able to
+    store it fails the step. The others are kept for people to look at, when they can be.
+    """
+
+    variable: Variable
+    required: bool
+    readers: tuple[StepName, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """How often a failed step is tried again, and how long to wait before each."""
+
+    retries: int = 0
+    delay_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What a step asks of the machine that runs it. Local runs do not enforce it; exporters do."""
+
+    cpu: float | None = None
+    memory_bytes: int | None = None
+    gpu: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One unit of a pipeline.
+
+    Attributes:
+        cells: the author's cells, in notebook order.
+        setup: replayed code and loads before the body, in notebook order.
+        body: the author's cells, and replayed code that stands between them.
+        inputs: what it loads, by variable name.
+        outputs: what it stores, by variable name.
+        parameters: the parameters that its code reads.
+        after: steps that must come first although no variable says so.
+        code: digest of everything in the source that can change results: normalised, free of
+            comments, formatting, names of steps, cell ids and positions.
+        definitions: digest, closure included, of each notebook function or class that a loaded
+            value may refer to.
+        imports: top-level names of the modules that its code imports.
+        reads: declared files, as written.
+        literal_paths: string literals in its code that may name files.
+        metrics: outputs that hold figures of merit.
+    """
+
+    name: StepName
+    cells: tuple[CellId, ...]
+    setup: tuple[Fragment | Load, ...]
+    body: tuple[Fragment, ...]
+    inputs: tuple[Input, ...]
+    outputs: tuple[Output, ...]
+    parameters: tuple[Variable, ...]
+    after: tuple[StepName, ...]
+    code: Digest
+    definitions: Mapping[str, Digest] = field(default_factory=dict)
+    imports: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    literal_paths: tuple[str, ...] = ()
+    metrics: tuple[Variable, ...] = ()
+    retry: Retry = field(default_factory=Retry)
+    timeout_seconds: float | None = None
+    cache: bool = True
+    resources: Resources = field(default_factory=Resources)
+
+    @property
+    def upstream(self) -> tuple[StepName, ...]:
+        """The steps that must be done before this one, each once."""
+        return tuple(dict.fromkeys([*(i.upstream for i in self.inputs), *self.after]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """`downstream` takes `variable` from `upstream`; no variable for an `--after`."""
+
+    upstream: StepName
+    downstream: StepName
+    variable: Variable | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """A notebook, compiled. `steps` is in topological order, ties in notebook order.
+
+    Raises:
+        ValueError: when built with steps that repeat a name, or out of order.
+    """
+
+    name: PipelineName
+    steps: tuple[Step, ...]
+    parameters: tuple[Parameter, ...]
+    kernel: str
+    source: Digest
+    random: RandomPolicy = RandomPolicy.CARRY
+
+    def __post_init__(self) -> None:
+        """Check the order, once, so that nobody needs to again."""
+        names = [step.name for step in self.steps]
+        if len(set(names)) != len(names):
+            raise ValueError("two steps have one name")
+        if topological_order(names, self.upstream_by_step) != tuple(names):
+            raise ValueError("steps are not in topological order")
+
+    @property
+    def step_by_name(self) -> dict[StepName, Step]:
+        """The steps by name."""
+        return {step.name: step for step in self.steps}
+
+    @property
+    def upstream_by_step(self) -> dict[StepName, tuple[StepName, ...]]:
+        """For each step the steps directly before it."""
+        return {step.name: step.upstream for step in self.steps}
+
+    @property
+    def downstream_by_step(self) -> dict[StepName, tuple[StepName, ...]]:
+        """For each step the steps directly behind it."""
+        return invert([step.name for step in self.steps], self.upstream_by_step)
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """Every edge, by downstream step and variable."""
+        found: list[Edge] = []
+        for step in self.steps:
+            found += [
+                Edge(upstream=i.upstream, downstream=step.name, variable=i.variable)
+                for i in step.inputs
+            ]
+            carried = {i.upstream for i in step.inputs}
+            found += [
+                Edge(upstream=before, downstream=step.name, variable=None)
+                for before in step.after
+                if before not in carried
+            ]
+        return tuple(found)
+
+    def ancestors(self, step: StepName) -> frozenset[StepName]:
+        """`step` and all it needs."""
+        return reachable([step], self.upstream_by_step)
+
+    def descendants(self, step: StepName) -> frozenset[StepName]:
+        """`step` and all that needs it."""
+        return reachable([step], self.downstream_by_step)
