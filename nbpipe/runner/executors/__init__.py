@@ -1,0 +1,1 @@
+"""Executors: each runs one step somewhere, and never decides which."""
