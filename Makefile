@@ -6,10 +6,10 @@ setup: ; @scripts/setup
 
 demo: setup ; @scripts/demo
 
-test: setup ; @scripts/test
+test: ; @scripts/test
 
-check: setup ; @scripts/check
+check: ; @scripts/check
 
-labextension: setup ; @scripts/labextension develop
+labextension: ; @scripts/labextension develop
 
-clean: ; rm -rf .venv .venv-* node_modules labextension/lib nbpipe/_labextension build dist
+clean: ; rm -rf .venv .venv.lock .venv-* node_modules labextension/lib nbpipe/_labextension build dist
