@@ -108,6 +108,7 @@ class Step:
         after: steps that must come first although no variable says so.
         code: digest of everything in the source that can change results: normalised, free of
             comments, formatting, names of steps, cell ids and positions.
+        own: digest of the normalised source of its own cells; learned effects are kept by it.
         definitions: digest, closure included, of each notebook function or class that a loaded
             value may refer to.
         imports: top-level names of the modules that its code imports.
@@ -125,6 +126,7 @@ class Step:
     parameters: tuple[Variable, ...]
     after: tuple[StepName, ...]
     code: Digest
+    own: Digest
     definitions: Mapping[str, Digest] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()

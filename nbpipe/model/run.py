@@ -53,7 +53,8 @@ class StepFailure:
     """Why a step failed. `kind` is `error` (the author's code raised), `timeout`, `kernel-died`,
     `output` (a value cannot be stored), `input` (one cannot be loaded), `store` or `cancelled`.
 
-    `traceback` is the author's own, in plain text, with cells numbered as in the notebook.
+    `traceback` is the author's own, in plain text, with cells numbered as in the notebook. What
+    was executed up to then is kept as for a `StepResult`: `cells`, `executed_notebook`, `seconds`.
     """
 
     kind: str
@@ -63,6 +64,9 @@ class StepFailure:
     cell_number: int | None = None
     line: int | None = None
     traceback: str = ""
+    cells: Digest | None = None
+    executed_notebook: str = ""
+    seconds: float = 0.0
 
     @property
     def retry_may_help(self) -> bool:
@@ -80,6 +84,9 @@ class StepResult:
         cells: digest of the blob with the outputs of the step's cells, for stitching.
         executed_notebook: the executed step notebook, relative to the store.
         notes: things worth a line in the summary.
+        changed: inputs that the step changed in place although the analysis did not see it; they
+            are among `outputs`.
+        files_written: literal paths of the step that it wrote without having read them.
     """
 
     outputs: Mapping[Variable, StoredValue]
@@ -88,6 +95,8 @@ class StepResult:
     executed_notebook: str = ""
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    changed: tuple[Variable, ...] = ()
+    files_written: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,305 @@
+"""Drafts → steps: fragments in notebook order, outputs, and the digests that decide reuse."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from nbpipe.compiler.draft import Code, Place, StepDraft
+from nbpipe.compiler.findings import Findings
+from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.flow import Bind, CellFlow, ClassFlow, StarImport, Statement, StatementKind, Use
+from nbpipe.model.graph import topological_order
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.notebook import Cell, Notebook
+from nbpipe.model.pipeline import (
+    Fragment,
+    FragmentKind,
+    Input,
+    Load,
+    Output,
+    Resources,
+    Retry,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from nbpipe.compiler.linking import Linker
+
+
+def assemble(linker: Linker, notebook: Notebook, findings: Findings) -> tuple[Step, ...]:
+    """Build the steps, in topological order with ties in notebook order.
+
+    Steps on a cycle are given too, at the end: whoever calls finds the cycle.
+    """
+    readers = _readers(linker.drafts)
+    names = sorted(linker.drafts, key=lambda name: linker.drafts[name].first)
+    steps = {
+        name: _step(linker.drafts[name], linker, notebook, readers.get(name, {}), findings)
+        for name in names
+    }
+    order = topological_order(names, {name: step.upstream for name, step in steps.items()})
+    stuck = [name for name in names if name not in set(order)]
+    return tuple(steps[name] for name in (*order, *stuck))
+
+
+def _readers(
+    drafts: Mapping[StepName, StepDraft],
+) -> dict[StepName, dict[Variable, list[StepName]]]:
+    readers: dict[StepName, dict[Variable, list[StepName]]] = {}
+    for draft in drafts.values():
+        for name, binding in draft.inputs.items():
+            readers.setdefault(binding.step, {}).setdefault(name, []).append(draft.name)
+    return readers
+
+
+def _step(
+    draft: StepDraft,
+    linker: Linker,
+    notebook: Notebook,
+    readers: Mapping[Variable, list[StepName]],
+    findings: Findings,
+) -> Step:
+    mentioned = [linker.code[place] for place in sorted(draft.code)]
+    carried = [linker.code[place] for place in sorted(draft.carried - draft.code)]
+    replayed = sorted([*mentioned, *carried], key=lambda code: code.place)
+    before = [code for code in replayed if code.place.cell < draft.first]
+    options = draft.options
+    own = [statement for _, _, flow in draft.cells for statement in flow.statements]
+    texts = dict.fromkeys(t for s in (*own, *(c.statement for c in replayed)) for t in s.texts)
+    _note_absolute_paths(draft, findings)
+    return Step(
+        name=draft.name,
+        cells=tuple(cell.id for _, cell, _ in draft.cells),
+        setup=_setup(before, draft),
+        body=_body(draft, replayed),
+        inputs=tuple(
+            Input(variable=name, upstream=draft.inputs[name].step) for name in sorted(draft.inputs)
+        ),
+        outputs=_outputs(draft, readers),
+        parameters=tuple(sorted(draft.parameters)),
+        after=options.after,
+        code=_code_digest(draft, mentioned),
+        own=digest_structure([[s.normal for s in f.statements] for _, _, f in draft.cells]),
+        definitions=_definition_digests(replayed, draft, linker),
+        imports=tuple(
+            sorted({m for s in (*own, *(c.statement for c in replayed)) for m in s.modules if m})
+        ),
+        reads=options.reads,
+        literal_paths=tuple(sorted(texts)),
+        metrics=options.metrics,
+        retry=Retry(
+            retries=options.retries or 0, delay_seconds=options.retry_delay_seconds or 0.0
+        ),
+        timeout_seconds=options.timeout_seconds,
+        cache=options.cache is not False,
+        resources=Resources(
+            cpu=options.cpu, memory_bytes=options.memory_bytes, gpu=options.gpu
+        ),
+    )
+
+
+# ---- fragments --------------------------------------------------------------------------------
+
+
+def _setup(before: list[Code], draft: StepDraft) -> tuple[Fragment | Load, ...]:
+    """Replayed code, then loads; a load comes earlier where later code may take its names.
+
+    In notebook order a star import, or a second definition of a class, acts only on what is
+    there already: so inputs made before such a statement are loaded before it, too.
+    """
+    parts: list[Fragment | Load] = []
+    waiting = dict(sorted(draft.inputs.items()))
+    defined: set[Variable] = set()
+    pending: list[Code] = []
+    for code in before:
+        binds = set(code.statement.binds)
+        breaks = any(isinstance(e, StarImport) for e in code.statement.events)
+        if code.statement.kind is StatementKind.DEFINITION:
+            breaks = breaks or bool(binds & defined)
+            defined |= binds
+        early = [n for n, b in waiting.items() if breaks and b.cell.number < code.cell.number]
+        if early:
+            parts += _fragments(pending)
+            pending = []
+            parts.append(_load({name: waiting.pop(name).step for name in early}))
+        pending.append(code)
+    parts += _fragments(pending)
+    if waiting:
+        parts.append(_load({name: binding.step for name, binding in waiting.items()}))
+    return tuple(parts)
+
+
+def _load(steps: Mapping[Variable, StepName]) -> Load:
+    return Load(inputs=tuple(Input(variable=n, upstream=s) for n, s in steps.items()))
+
+
+def _body(draft: StepDraft, replayed: list[Code]) -> tuple[Fragment, ...]:
+    parts: list[tuple[Place, Fragment]] = [
+        (Place(position, 0), _author_cell(cell)) for position, cell, _ in draft.cells
+    ]
+    between = [code for code in replayed if code.place.cell > draft.first]
+    for _, group in groupby(between, key=lambda code: code.place.cell):
+        codes = list(group)
+        parts += [(codes[0].place, fragment) for fragment in _fragments(codes)]
+    return tuple(fragment for _, fragment in sorted(parts, key=lambda part: part[0]))
+
+
+def _author_cell(cell: Cell) -> Fragment:
+    source = cell.body
+    count = source.count("\n") + 1
+    return Fragment(
+        kind=FragmentKind.BODY,
+        cell=cell.id,
+        cell_number=cell.number,
+        source=source,
+        lines=tuple(range(cell.first_line, cell.first_line + count)),
+    )
+
+
+def _fragments(codes: Iterable[Code]) -> list[Fragment]:
+    """One fragment a cell, holding the statements that are needed."""
+    fragments = []
+    for _, group in groupby(codes, key=lambda code: code.place.cell):
+        chosen = list(group)
+        cell = chosen[0].cell
+        source: list[str] = []
+        lines: list[int] = []
+        previous: Code | None = None
+        for code in chosen:
+            statement = code.statement
+            text = statement.source.split("\n")
+            gap = _blank_lines(previous, code)
+            source += [""] * gap + text
+            first = statement.line + cell.first_line - 1
+            lines += [first] * gap + [first + i for i in range(len(text))]
+            previous = code
+        fragments.append(
+            Fragment(
+                kind=FragmentKind.PRELUDE,
+                cell=cell.id,
+                cell_number=cell.number,
+                source="\n".join(source),
+                lines=tuple(lines),
+                whole=False,
+            )
+        )
+    return fragments
+
+
+def _blank_lines(previous: Code | None, code: Code) -> int:
+    if previous is None:
+        return 0
+    kinds = {previous.statement.kind, code.statement.kind}
+    if StatementKind.DEFINITION in kinds:
+        return 2
+    return 0 if len(kinds) == 1 else 1
+
+
+# ---- outputs ----------------------------------------------------------------------------------
+
+
+def _outputs(draft: StepDraft, readers: Mapping[Variable, list[StepName]]) -> tuple[Output, ...]:
+    asked = {*draft.options.outputs, *draft.options.metrics}
+    required = {*readers, *asked}
+    found = [
+        Output(
+            variable=name,
+            required=True,
+            readers=tuple(dict.fromkeys(readers.get(name, ()))),
+        )
+        for name in sorted(required)
+    ]
+    if not readers:
+        # A last step: nobody reads what it makes, but people want to see it.
+        found += [
+            Output(variable=name, required=False)
+            for name in sorted(draft.writes)
+            if name not in required and not name.startswith(("_", "@"))
+        ]
+    return tuple(sorted(found, key=lambda output: output.variable))
+
+
+# ---- digests ----------------------------------------------------------------------------------
+
+
+def _code_digest(draft: StepDraft, mentioned: list[Code]) -> Digest:
+    own = {id(s) for _, _, flow in draft.cells for s in flow.statements}
+    return digest_structure(
+        {
+            "replayed": [c.statement.normal for c in mentioned if id(c.statement) not in own],
+            "cells": [_normal_cell(cell, flow) for _, cell, flow in draft.cells],
+        }
+    )
+
+
+def _normal_cell(cell: Cell, flow: CellFlow) -> list[object]:
+    """A cell's statements, and whether a semicolon keeps the last one from being displayed."""
+    last = re.sub(r"#.*", "", cell.body.rstrip().rsplit("\n", 1)[-1]).rstrip()
+    return [[s.normal for s in flow.statements], last.endswith(";")]
+
+
+def _definition_digests(
+    replayed: Iterable[Code], draft: StepDraft, linker: Linker
+) -> dict[str, Digest]:
+    """Digest each function and class that a loaded value may refer to, with all it uses."""
+    own = [
+        linker.code[place]
+        for position, _, flow in draft.cells
+        for index in range(len(flow.statements))
+        if (place := Place(position, index)) in linker.code
+    ]
+    by_name: dict[Variable, list[Code]] = {}
+    for code in (*replayed, *own):
+        for name in code.statement.binds:
+            by_name.setdefault(name, []).append(code)
+    return {
+        str(name): _closure_digest(codes, by_name)
+        for name, codes in sorted(by_name.items())
+        if any(c.statement.kind is StatementKind.DEFINITION for c in codes)
+    }
+
+
+def _closure_digest(codes: list[Code], by_name: Mapping[Variable, list[Code]]) -> Digest:
+    seen: dict[Place, Statement] = {}
+    waiting = list(codes)
+    while waiting:
+        code = waiting.pop()
+        if code.place in seen:
+            continue
+        seen[code.place] = code.statement
+        for name in _mentions(code.statement):
+            waiting += by_name.get(name, [])
+    return digest_structure([seen[place].normal for place in sorted(seen)])
+
+
+def _mentions(statement: Statement) -> set[Variable]:
+    names: set[Variable] = set()
+    for event in statement.events:
+        match event:
+            case Use(name=name):
+                names.add(name)
+            case Bind(flow=ClassFlow(methods=methods)):
+                for method in methods.values():
+                    names |= {e.name for e in method.events if isinstance(e, Use)}
+            case Bind(flow=flow) if flow is not None:
+                names |= {e.name for e in flow.events if isinstance(e, Use)}
+            case _:
+                pass
+    return names
+
+
+def _note_absolute_paths(draft: StepDraft, findings: Findings) -> None:
+    for _, cell, flow in draft.cells:
+        for statement in flow.statements:
+            for text in statement.texts:
+                if re.match(r"/(?:home|Users|mnt|data|root|media|content|kaggle)/|[A-Za-z]:[\\/]", text):
+                    findings.add(
+                        "NBP217",
+                        f"{text!r} is a path of one machine.",
+                        cell,
+                        statement.line,
+                        help="Use a path relative to the notebook, or a parameter.",
+                    )

@@ -1,0 +1,387 @@
+"""Notebook → Compilation: the passes, in order (start here)."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from nbpipe.compiler.assemble import assemble
+from nbpipe.compiler.draft import StepDraft
+from nbpipe.compiler.findings import Findings
+from nbpipe.compiler.linking import Linker
+from nbpipe.dataflow.analyze import analyze
+from nbpipe.dataflow.ipython_syntax import parse
+from nbpipe.model.diagnostic import Compilation, Diagnostic, Severity
+from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.flow import CellFlow, StatementKind
+from nbpipe.model.graph import find_cycle
+from nbpipe.model.names import PipelineName, StepName, Variable, step_name_from
+from nbpipe.model.notebook import Cell, CellKind, Notebook, Role, StepOptions
+from nbpipe.model.pipeline import Parameter, ParameterValue, Pipeline
+
+Analyze = Callable[[str], CellFlow]
+
+
+def compile_notebook(
+    notebook: Notebook,
+    *,
+    earlier: Sequence[Diagnostic] = (),
+    learned: Mapping[Digest, Iterable[Variable]] | None = None,
+    analyze_cell: Analyze = analyze,
+) -> Compilation:
+    """Compile a notebook. Never raises on what an author can write, and never runs any of it.
+
+    Args:
+        notebook: the notebook, parsed.
+        earlier: what parsing found; errors among it stand in the way of a pipeline.
+        learned: variables that runs saw a step change, by the digest of the step's own cells.
+        analyze_cell: the analysis of one cell's source; a caller may keep results.
+    """
+    findings = Findings()
+    flows = {
+        cell.id: analyze_cell(cell.body)
+        for cell in notebook.cells
+        if cell.kind is CellKind.CODE and not _is_skipped(cell)
+    }
+    drafts = _drafts(notebook, findings)
+    parameters = _parameters(notebook, findings)
+    if not drafts and not any(d.severity is Severity.ERROR for d in earlier):
+        findings.add(
+            "NBP104",
+            "no cell of this notebook is tagged as a step.",
+            help="Put %%step NAME on the first line of a cell, or run: nbpipe tag NOTEBOOK",
+        )
+    effects = {
+        name: names
+        for name, draft in drafts.items()
+        if (names := (learned or {}).get(_own_digest(notebook, name, flows)))
+    }
+    linker = _linked(notebook, flows, drafts, parameters, effects, findings)
+    _report_troubles(notebook, flows, findings)
+    _report_unresolved(linker, notebook, findings)
+    _check_crossings(linker, findings)
+    _check_after(linker.drafts, findings)
+    blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
+    steps = ()
+    if not blocked:
+        steps = assemble(linker, notebook, findings)
+        cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
+        if cycle:
+            _report_cycle(cycle, linker, findings)
+    diagnostics = (*earlier, *findings.sorted())
+    if any(d.severity is Severity.ERROR for d in diagnostics) or not steps:
+        return Compilation(pipeline=None, diagnostics=diagnostics)
+    pipeline = Pipeline(
+        name=PipelineName(notebook.options.name or step_name_from(notebook.name)),
+        steps=steps,
+        parameters=tuple(parameters.values()),
+        kernel=notebook.kernel,
+        source=digest_structure([_source_facts(cell) for cell in notebook.cells]),
+        random=notebook.options.random,
+    )
+    return Compilation(pipeline=pipeline, diagnostics=diagnostics)
+
+
+def _is_skipped(cell: Cell) -> bool:
+    return cell.tag is not None and cell.tag.role is Role.SKIP
+
+
+def _source_facts(cell: Cell) -> list[str]:
+    return [cell.kind.value, cell.source]
+
+
+def _own_digest(notebook: Notebook, name: StepName, flows: Mapping[str, CellFlow]) -> Digest:
+    return own_digest([flows[cell.id] for cell in _cells_of(notebook, name)])
+
+
+def own_digest(flows: Iterable[CellFlow]) -> Digest:
+    """Digest of the normalised source of a step's own cells: the key of learned effects."""
+    return digest_structure([[s.normal for s in flow.statements] for flow in flows])
+
+
+def _cells_of(notebook: Notebook, name: StepName) -> list[Cell]:
+    return [cell for cell in notebook.code_cells if cell.tag and cell.tag.step == name]
+
+
+# ---- cells → steps ----------------------------------------------------------------------------
+
+
+def _drafts(notebook: Notebook, findings: Findings) -> dict[StepName, StepDraft]:
+    """Group cells by step name, and settle their options."""
+    drafts: dict[StepName, StepDraft] = {}
+    spelled: dict[str, StepName] = {}
+    for cell in notebook.code_cells:
+        if cell.tag is None or cell.tag.role is not Role.STEP or cell.tag.step is None:
+            continue
+        name = cell.tag.step
+        other = spelled.setdefault(name.lower(), name)
+        if other != name:
+            findings.add(
+                "NBP112",
+                f"step names {other!r} and {name!r} differ only by case; some file systems "
+                "cannot tell them apart.",
+                cell,
+                help="Rename one of them.",
+            )
+        if name not in drafts:
+            drafts[name] = StepDraft(name=name, options=cell.tag.options)
+        else:
+            drafts[name].options = _merged(drafts[name].options, cell, findings)
+    for draft in drafts.values():
+        draft.options = _with_defaults(draft.options, notebook.options.defaults)
+    return drafts
+
+
+def _merged(options: StepOptions, cell: Cell, findings: Findings) -> StepOptions:
+    assert cell.tag is not None
+    changes: dict[str, object] = {}
+    for field in dataclasses.fields(StepOptions):
+        ours, theirs = getattr(options, field.name), getattr(cell.tag.options, field.name)
+        if isinstance(ours, tuple):
+            changes[field.name] = tuple(dict.fromkeys((*ours, *theirs)))
+        elif ours is None:
+            changes[field.name] = theirs
+        elif theirs is not None and theirs != ours:
+            findings.add(
+                "NBP112",
+                f"the cells of step {cell.tag.step!r} disagree on {field.name}: "
+                f"{ours!r} and {theirs!r}.",
+                cell,
+                help="Say it once, on the first cell of the step.",
+            )
+    return dataclasses.replace(options, **changes)  # type: ignore[arg-type]
+
+
+def _with_defaults(options: StepOptions, defaults: StepOptions) -> StepOptions:
+    changes = {
+        field.name: getattr(defaults, field.name)
+        for field in dataclasses.fields(StepOptions)
+        if getattr(options, field.name) is None
+    }
+    return dataclasses.replace(options, **changes)
+
+
+# ---- parameters -------------------------------------------------------------------------------
+
+
+def _parameters(notebook: Notebook, findings: Findings) -> dict[Variable, Parameter]:
+    found: dict[Variable, Parameter] = {}
+    for cell in notebook.code_cells:
+        if cell.tag is None or cell.tag.role is not Role.PARAMS:
+            continue
+        try:
+            tree = parse(cell.body)
+        except SyntaxError:
+            continue  # reported with the other cells
+        for node in tree.body:
+            parameter = _parameter(node, cell)
+            if parameter is not None:
+                found[parameter.name] = parameter
+            elif not _is_bare(node):
+                findings.add(
+                    "NBP116",
+                    "a parameters cell holds only lines such as `alpha = 0.1`: a name and a "
+                    "plain value (number, string, True, None, or a list or dict of those).",
+                    cell,
+                    node.lineno,
+                    help="Move other code to another cell.",
+                )
+    return found
+
+
+def _is_bare(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Pass) or (
+        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    )
+
+
+def _parameter(node: ast.stmt, cell: Cell) -> Parameter | None:
+    match node:
+        case ast.Assign(targets=[ast.Name(id=name)], value=value):
+            pass
+        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+            pass
+        case _:
+            return None
+    try:
+        default = ast.literal_eval(value)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+    if not _is_plain(default):
+        return None
+    return Parameter(name=Variable(name), default=default, cell=cell.id, line=node.lineno)
+
+
+def _is_plain(value: object) -> bool:
+    match value:
+        case None | bool() | int() | float() | str():
+            return True
+        case list():
+            return all(map(_is_plain, value))
+        case dict():
+            return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
+        case _:
+            return False
+
+
+def parameter_type(value: ParameterValue) -> str:
+    """Name the type of a parameter as authors know it."""
+    return "any" if value is None else type(value).__name__
+
+
+# ---- linking ----------------------------------------------------------------------------------
+
+
+def _linked(
+    notebook: Notebook,
+    flows: Mapping[str, CellFlow],
+    drafts: Mapping[StepName, StepDraft],
+    parameters: Mapping[Variable, Parameter],
+    effects: Mapping[StepName, Iterable[Variable]],
+    findings: Findings,
+) -> Linker:
+    linker = Linker(findings, random=notebook.options.random, learned=effects)
+    last = {
+        cell.tag.step: cell.id
+        for cell in notebook.code_cells
+        if cell.tag is not None and cell.tag.step is not None
+    }
+    for position, cell in enumerate(notebook.cells):
+        if cell.kind is not CellKind.CODE:
+            continue
+        role = cell.tag.role if cell.tag else None
+        if role is Role.SKIP:
+            # Only for messages: what it would have defined.
+            linker.skipped_cell(cell, analyze(cell.body))
+            continue
+        flow = flows[cell.id]
+        if role is Role.PARAMS:
+            named = [(p.name, p.line) for p in parameters.values() if p.cell == cell.id]
+            linker.parameters(cell, named)
+        elif role is Role.STEP and cell.tag is not None and cell.tag.step is not None:
+            draft = drafts[cell.tag.step]
+            linker.step_cell(position, cell, flow, draft)
+            if last[draft.name] == cell.id:
+                linker.finish_step(draft)
+        elif role is Role.PRELUDE or linker.is_setup(flow):
+            linker.prelude_cell(position, cell, flow)
+            _note_installations(cell, flow, findings)
+        else:
+            linker.exploration_cell(position, cell, flow)
+    return linker
+
+
+def _note_installations(cell: Cell, flow: CellFlow, findings: Findings) -> None:
+    for statement in flow.statements:
+        if statement.kind is StatementKind.NOTHING and "pip" in statement.source:
+            findings.add(
+                "NBP216",
+                "installation lines are not run by the pipeline.",
+                cell,
+                statement.line,
+                help="The bundle records the versions that were used.",
+            )
+
+
+# ---- checks -----------------------------------------------------------------------------------
+
+
+def _report_troubles(
+    notebook: Notebook, flows: Mapping[str, CellFlow], findings: Findings
+) -> None:
+    for cell in notebook.code_cells:
+        flow = flows.get(cell.id)
+        for trouble in flow.troubles if flow else ():
+            if cell.tag is None:
+                continue  # exploration may be broken: it does not run
+            findings.add(trouble.code, trouble.message, cell, trouble.line, help=trouble.help)
+
+
+def _report_unresolved(linker: Linker, notebook: Notebook, findings: Findings) -> None:
+    for draft, cell, line, name, deferred in linker.unresolved:
+        home = linker.bound_anywhere.get(name)
+        if deferred:
+            if home is None:
+                findings.add(
+                    "NBP214",
+                    f"a function that step {draft.name!r} uses reads {name!r}, which no cell "
+                    "defines.",
+                    cell,
+                    line,
+                    help=_near_miss(name, linker),
+                )
+            continue
+        if home is not None and home.number > cell.number:
+            advice = f"Cell {home.number} defines it, but stands below: move it up."
+        elif home is not None and home.number == cell.number:
+            advice = "This cell assigns it only after this line."
+        else:
+            advice = _near_miss(name, linker) or "Define it in an earlier cell."
+        findings.add(
+            "NBP201",
+            f"{name!r} has no value here: no cell before this line defines it.",
+            cell,
+            line,
+            help=advice,
+        )
+
+
+def _near_miss(name: str, linker: Linker) -> str:
+    close = difflib.get_close_matches(name, [*linker.bound_anywhere], n=1, cutoff=0.75)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def _check_crossings(linker: Linker, findings: Findings) -> None:
+    """A step stores what a variable is at its end; nobody can have a value from its middle."""
+    for draft in linker.drafts.values():
+        for name, binding in draft.inputs.items():
+            maker = linker.drafts[binding.step]
+            final = maker.writes.get(name)
+            if final is not None and final != binding.version:
+                findings.add(
+                    "NBP205",
+                    f"step {draft.name!r} reads {name!r} as it is in the middle of step "
+                    f"{maker.name!r}, which changes it again later.",
+                    draft.cells[0][1],
+                    help=f"Give the later cells of {maker.name!r} another step name.",
+                )
+        for name in (*draft.options.outputs, *draft.options.metrics):
+            if name not in draft.writes:
+                close = difflib.get_close_matches(name, [*draft.writes], n=1)
+                findings.add(
+                    "NBP215",
+                    f"step {draft.name!r} is to store {name!r}, but gives it no value.",
+                    draft.cells[0][1],
+                    help=f"Did you mean {close[0]!r}?" if close else "Check the spelling.",
+                )
+
+
+def _check_after(drafts: Mapping[StepName, StepDraft], findings: Findings) -> None:
+    for draft in drafts.values():
+        for before in draft.options.after:
+            cell = draft.cells[0][1]
+            if before not in drafts:
+                close = difflib.get_close_matches(before, [*drafts], n=1)
+                advice = f"Did you mean {close[0]!r}?" if close else "Check the spelling."
+                findings.add("NBP117", f"there is no step {before!r}.", cell, help=advice)
+            elif drafts[before].first >= draft.first:
+                findings.add(
+                    "NBP117",
+                    f"step {draft.name!r} cannot run after {before!r}, which does not stand "
+                    "before it in the notebook.",
+                    cell,
+                    help="Move the cell, or drop --after.",
+                )
+
+
+def _report_cycle(cycle: Sequence[StepName], linker: Linker, findings: Findings) -> None:
+    path = " → ".join(cycle)
+    draft = linker.drafts[cycle[0]]
+    findings.add(
+        "NBP205",
+        f"these steps need each other's values: {path}.",
+        draft.cells[-1][1],
+        help="Their cells are interleaved: give the later cells of one of them another step name.",
+    )

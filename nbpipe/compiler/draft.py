@@ -1,0 +1,117 @@
+"""What is known about the pipeline while it is being compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeAlias
+
+from nbpipe.model.flow import CellFlow, ClassFlow, FunctionFlow, Statement, StatementKind
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.notebook import Cell, StepOptions
+
+
+class Place(NamedTuple):
+    """A statement of the notebook: its cell's position among all cells, its index in the cell."""
+
+    cell: int
+    statement: int
+
+
+@dataclass(eq=False, slots=True, kw_only=True)
+class Code:
+    """A statement that can be replayed in any later step: an import, a definition, a constant.
+
+    `needs` are the statements that must run before it, `parameters` what it reads of those.
+    """
+
+    place: Place
+    cell: Cell
+    statement: Statement
+    needs: frozenset[Place] = frozenset()
+    parameters: frozenset[Variable] = frozenset()
+
+    @property
+    def is_definition(self) -> bool:
+        """True for functions, classes and imports: code, which no step stores as a value."""
+        return self.statement.kind in (StatementKind.DEFINITION, StatementKind.IMPORT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeBinding:
+    """The name stands for what a replayable statement gives it."""
+
+    code: Code
+    flow: FunctionFlow | ClassFlow | None = None
+    module: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataBinding:
+    """The name stands for a value that a step computes.
+
+    Attributes:
+        version: unique to this assignment or change, growing in notebook order.
+        carries: definitions that the value may be an instance of, or hold.
+        stateful: the object changes by being used (an iterator, a random generator).
+    """
+
+    step: StepName
+    version: int
+    cell: Cell
+    line: int
+    carries: frozenset[Place] = frozenset()
+    flow: FunctionFlow | ClassFlow | None = None
+    stateful: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterBinding:
+    """The name stands for a pipeline parameter."""
+
+    cell: Cell
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletedBinding:
+    """A step deleted the name."""
+
+    cell: Cell
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputedBinding:
+    """The name stands for a value that an untagged cell computes: no step can have it."""
+
+    cell: Cell
+    line: int
+
+
+Binding: TypeAlias = (
+    CodeBinding | DataBinding | ParameterBinding | DeletedBinding | ComputedBinding
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class StepDraft:
+    """A step in the making."""
+
+    name: StepName
+    options: StepOptions
+    cells: list[tuple[int, Cell, CellFlow]] = field(default_factory=list)
+    inputs: dict[Variable, DataBinding] = field(default_factory=dict)
+    seen: dict[Variable, int] = field(default_factory=dict)
+    writes: dict[Variable, int] = field(default_factory=dict)
+    code: set[Place] = field(default_factory=set)
+    carried: set[Place] = field(default_factory=set)
+    parameters: set[Variable] = field(default_factory=set)
+
+    @property
+    def first(self) -> int:
+        """Position of its first cell."""
+        return self.cells[0][0]
+
+    def owns(self, place: Place) -> bool:
+        """Say whether a statement stands in one of its own cells."""
+        return any(position == place.cell for position, _, _ in self.cells)

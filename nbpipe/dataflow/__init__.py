@@ -1,0 +1,1 @@
+"""Cell source → what the cell reads, binds, changes and calls. Each cell is analysed by itself."""

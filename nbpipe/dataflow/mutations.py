@@ -1,0 +1,100 @@
+"""Which calls change an object in place, and which give a view of one: tables by name.
+
+No list can be complete (of the in-place changes in real notebooks a list finds about half), so
+the tables only decide what is known before a run; the rest is found by looking at the values.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Methods that change their receiver, whatever its type.
+MUTATING_METHODS: Final = frozenset(
+    """append extend insert pop popitem remove clear sort reverse update setdefault add discard
+    fill put resize itemset partial_fit fit fit_transform fit_predict fit_resample set_params
+    load_state_dict step zero_grad backward appendleft extendleft popleft rotate push enqueue put_nowait
+    difference_update intersection_update symmetric_difference_update subtract add_node add_edge
+    add_nodes_from add_edges_from remove_node remove_edge seed setflags
+    write writelines writerow writerows truncate cache_clear add_argument set_trace add_trace
+    update_layout update_traces update_xaxes update_yaxes set_xlabel set_ylabel set_title set_xlim
+    set_ylim set_xticks set_yticks set_xticklabels set_yticklabels legend add_patch add_artist add_line
+    add_collection add_subplot add_axes subplots_adjust suptitle tight_layout
+    scatter axhline axvline fill_between invert_yaxis invert_xaxis twinx twiny execute executemany
+    commit compile build train eval requires_grad_ train_on_batch fit_generator""".split()
+)
+
+# Of those, the ones whose result is the receiver itself.
+FLUENT_METHODS: Final = frozenset(
+    """fit partial_fit set_params update_layout update_traces update_xaxes update_yaxes add_trace
+    train eval requires_grad_""".split()
+)
+
+# Methods that only look, so that throwing their result away says nothing about a change.
+PURE_METHODS: Final = frozenset(
+    """head tail sample describe info show display print debug warning error exception critical log
+    to_csv to_parquet to_pickle to_excel to_json to_feather to_hdf to_sql to_html to_string
+    to_markdown to_latex to_clipboard to_numpy to_dict tolist copy keys values items count index
+    plot hist boxplot bar barh pie area line kde density unique nunique value_counts isna isnull
+    isnull notna notnull sum mean median std var min max quantile corr cov groupby agg aggregate
+    apply map transform merge join drop dropna fillna replace rename sort_values sort_index
+    set_index reset_index astype assign query filter where mask isin between duplicated
+    drop_duplicates nlargest nsmallest pivot pivot_table melt stack unstack explode resample
+    rolling expanding ewm shift diff pct_change rank round clip abs predict predict_proba
+    decision_function score get get_params summary lower upper strip split
+    startswith endswith format encode decode find center savefig savez save dump dumps open
+    read readlines exists is_file is_dir mkdir glob iterdir stat resolve close flush
+    write_text write_bytes unlink touch memory_usage select_dtypes equals
+    nonzero argmax argmin argsort dot flatten any all cumsum cumprod
+    write_html write_image to_image to_plotly_json item numel size dim""".split()
+)
+
+# Methods whose result shares memory with the receiver.
+VIEW_METHODS: Final = frozenset(
+    """reshape ravel view squeeze transpose swapaxes diagonal get setdefault
+    add_subplot add_axes subplots gca gcf twinx twiny get_figure get_axes numpy detach unsqueeze
+    permute expand narrow items values keys iter __iter__ __getitem__ get_group""".split()
+)
+
+# Functions whose result shares memory with their first argument.
+VIEW_FUNCTIONS: Final = frozenset(
+    """asarray asanyarray ascontiguousarray atleast_1d atleast_2d ravel reshape transpose squeeze
+    broadcast_to from_numpy as_tensor memoryview expand_dims swapaxes moveaxis""".split()
+)
+
+# Attributes that are views of, or accessors to, the whole object.
+VIEW_ATTRIBUTES: Final = frozenset(
+    "T values flat real imag data array loc iloc at iat str dt cat sparse mT H".split()
+)
+
+# Functions that change their first argument (the last part of a dotted name).
+MUTATING_FUNCTIONS: Final = frozenset(
+    """shuffle put copyto place putmask fill_diagonal put_along_axis heappush heappop heapify
+    heapreplace heappushpop insort insort_left insort_right setattr delattr next setitem delitem
+    readinto""".split()
+)
+
+# Functions whose result holds (parts of) their arguments.
+COLLECTING_FUNCTIONS: Final = frozenset(
+    "list tuple sorted reversed enumerate zip iter map filter set dict frozenset chain".split()
+)
+
+# Calls that make an object which changes by being used: a stream, an iterator, a file.
+STATEFUL_MAKERS: Final = frozenset(
+    """default_rng RandomState Random Generator PCG64 MT19937 Philox SFC64 SeedSequence iter
+    enumerate zip map filter reversed count cycle open reader DictReader StringIO BytesIO
+    islice chain tee""".split()
+)
+
+# Of those, random generators: with literal arguments they are seeds, and count as setup.
+GENERATOR_MAKERS: Final = frozenset(
+    "default_rng RandomState Random Generator PCG64 MT19937 Philox SFC64 SeedSequence".split()
+)
+
+# Calls that neither read the world nor change it: allowed in a constant.
+PURE_CONSTRUCTORS: Final = frozenset(
+    """Path PurePath PurePosixPath PosixPath str int float bool complex bytes list tuple dict set
+    frozenset range len min max sum round abs sorted slice join expanduser format upper lower
+    split strip replace items keys values zip enumerate date datetime timedelta time Timestamp
+    Timedelta Decimal Fraction compile namedtuple TypeVar NewType OrderedDict defaultdict Counter
+    array arange linspace""".split()
+)

@@ -1,0 +1,93 @@
+"""Python's scoping rules, taken from CPython's own `symtable`."""
+
+from __future__ import annotations
+
+import ast
+import symtable
+from collections.abc import Iterator
+from typing import Final, TypeAlias
+
+ScopeNode: TypeAlias = (
+    ast.FunctionDef
+    | ast.AsyncFunctionDef
+    | ast.ClassDef
+    | ast.Lambda
+    | ast.ListComp
+    | ast.SetComp
+    | ast.DictComp
+    | ast.GeneratorExp
+)
+
+_ANONYMOUS: Final[dict[type[ast.AST], str]] = {
+    ast.Lambda: "lambda",
+    ast.ListComp: "listcomp",
+    ast.SetComp: "setcomp",
+    ast.DictComp: "dictcomp",
+    ast.GeneratorExp: "genexpr",
+}
+
+
+def module_table(source: str) -> symtable.SymbolTable:
+    """Give the symbol table of a cell.
+
+    Raises:
+        SyntaxError: for code that parses but cannot compile (`return` outside a function, …).
+    """
+    try:
+        return symtable.symtable(source, "<cell>", "exec")
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SyntaxError(str(error) or "the code is nested too deeply") from None
+
+
+class ScopeFinder:
+    """Finds the symbol table of each nested scope; scopes are entered in source order.
+
+    `symtable` names its tables by line only, so two lambdas on one line are told apart by order.
+    """
+
+    def __init__(self) -> None:
+        self._unused: dict[int, list[symtable.SymbolTable]] = {}
+
+    def enter(self, outer: symtable.SymbolTable, node: ScopeNode) -> symtable.SymbolTable:
+        """Give the table of `node`, a scope directly inside `outer`."""
+        children = self._unused.setdefault(outer.get_id(), list(_children(outer)))
+        name = _ANONYMOUS.get(type(node)) or getattr(node, "name", "")
+        for child in children:
+            if child.get_name() == name and child.get_lineno() == node.lineno:
+                children.remove(child)
+                return child
+        # A decorated scope may carry the line of its decorator.
+        for child in children:
+            if child.get_name() == name:
+                children.remove(child)
+                return child
+        raise LookupError(f"no symbol table for {name} at line {node.lineno}")
+
+
+def _children(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
+    for child in table.get_children():
+        # Python 3.12 puts a scope for type parameters around generic functions and classes.
+        if "param" in str(child.get_type()).lower():
+            yield from _children(child)
+        elif str(child.get_type()).lower().rsplit(".", 1)[-1] in {"function", "class"}:
+            yield child
+
+
+def is_global(table: symtable.SymbolTable, name: str) -> bool | None:
+    """Say whether `name` is a global in this scope; None when an outer scope must say."""
+    if table.get_type() == "module" or str(table.get_type()).endswith("MODULE"):
+        return True
+    try:
+        symbol = table.lookup(name)
+    except KeyError:
+        return None
+    if symbol.is_global():
+        return True
+    if symbol.is_free():
+        return None
+    return False
+
+
+def is_class(table: symtable.SymbolTable) -> bool:
+    """Say whether this is the scope of a class body."""
+    return str(table.get_type()).lower().endswith("class")

@@ -1,0 +1,74 @@
+"""Calls and assignments that set something for all code after them: replayed, never stored.
+
+Paths are canonical: import aliases are already resolved (`plt.style.use` is
+`matplotlib.pyplot.style.use`).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from nbpipe.model.names import Variable
+
+_SETTING: Final = re.compile(
+    r"""
+      %\w+
+    | pandas\.(set_option|reset_option|options\..+|plotting\.register_matplotlib_converters
+        |api\.extensions\.register_.+)
+    | numpy\.(set_printoptions|seterr|set_string_function)
+    | matplotlib\.(use|rc|rcParams.*|rcdefaults|rc_file|style\.use|set_loglevel|interactive)
+    | matplotlib\.pyplot\.(style\.use|rc|rcParams.*|rcdefaults|ion|ioff|switch_backend|set_loglevel
+        |set_cmap|xkcd)
+    | (matplotlib_inline\.backend_inline|IPython\.display)\.set_matplotlib_(formats|close)
+    | IPython\.core\.interactiveshell\.InteractiveShell\.ast_node_interactivity
+    | seaborn\.(set|set_theme|set_style|set_context|set_palette|set_color_codes|reset_defaults)
+    | warnings\.(filterwarnings|simplefilter|resetwarnings)
+    | logging\.(basicConfig|disable|captureWarnings|getLogger\..*)
+    | os\.(environ.*|chdir|putenv|umask)
+    | sys\.(path.*|setrecursionlimit|stdout\.reconfigure)
+    | locale\.setlocale | gc\.(disable|enable|set_threshold) | decimal\.(setcontext|getcontext\..*)
+    | sklearn\.set_config | sklearn\.utils\._?set_config
+    | plotly\.(io\.(renderers|templates)\..+ | offline\.init_notebook_mode) | plotly\.express\.defaults\..+
+    | altair\.(renderers|data_transformers|themes|theme)\..+
+    | torch\.(set_\w+|use_deterministic_algorithms|backends\..+|autograd\.set_detect_anomaly)
+    | tensorflow\.(config\..+|get_logger\..+|keras\.backend\.set_.+)
+    | polars\.(Config\..+|enable_string_cache) | tqdm\.(auto\.)?tqdm\.pandas | tqdm\.pandas
+    | statsmodels\.tools\.sm_exceptions\..+ | sympy\.init_printing | dotenv\.load_dotenv
+    | xarray\.set_options | pyarrow\.set_.+ | joblib\.parallel_config | pyspark\..*setLogLevel
+    """,
+    re.VERBOSE,
+)
+
+# How each global random stream is seeded and drawn from, by the module that owns it.
+RANDOM_STREAMS: Final = {
+    "random": Variable("@random"),
+    "numpy.random": Variable("@numpy.random"),
+    "torch": Variable("@torch"),
+}
+_SEEDS: Final = frozenset({"seed", "set_state", "setstate", "manual_seed"})
+_NO_DRAW: Final = frozenset(
+    """default_rng Generator RandomState Random SystemRandom SeedSequence PCG64 PCG64DXSM MT19937
+    Philox SFC64 BitGenerator get_state getstate""".split()
+)
+_TORCH_DRAWS: Final = re.compile(r"(nn\..*|rand\w*|normal|bernoulli|multinomial|.*Dropout.*)\Z")
+
+
+def is_setting(path: str) -> bool:
+    """Say whether a statement with this canonical target sets something global."""
+    return _SETTING.fullmatch(path) is not None
+
+
+def random_stream(path: str) -> tuple[Variable, bool] | None:
+    """Give the stream that a call of this canonical path touches, and whether it seeds it."""
+    for module, stream in RANDOM_STREAMS.items():
+        if path.startswith(module + "."):
+            name = path[len(module) + 1 :]
+            if name in _SEEDS:
+                return stream, True
+            if module == "torch":
+                return (stream, False) if _TORCH_DRAWS.match(name) else None
+            if "." in name or name in _NO_DRAW:
+                return None
+            return stream, False
+    return None

@@ -1,0 +1,1 @@
+"""`.ipynb` text ↔ `Notebook`: parsing, the grammar of tags, and rewriting tags in place."""
