@@ -149,6 +149,12 @@ def _body(draft: StepDraft, replayed: list[Code]) -> tuple[Fragment, ...]:
 
 def _author_cell(cell: Cell) -> Fragment:
     source = cell.body
+    tag = cell.tag
+    if tag is not None and tag.lines and cell.first_line == 1:
+        # The comment spelling says the same, and is inert where the extension is not loaded.
+        rows = source.split("\n")
+        rows[tag.lines - 1] = f"#| step: {tag.step}"
+        source = "\n".join(rows)
     count = source.count("\n") + 1
     return Fragment(
         kind=FragmentKind.BODY,
@@ -183,7 +189,7 @@ def _fragments(codes: Iterable[Code]) -> list[Fragment]:
                 cell_number=cell.number,
                 source="\n".join(source),
                 lines=tuple(lines),
-                whole=False,
+                whole=len(chosen) == chosen[0].siblings,
             )
         )
     return fragments

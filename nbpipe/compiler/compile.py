@@ -19,7 +19,7 @@ from nbpipe.model.flow import CellFlow, StatementKind
 from nbpipe.model.graph import find_cycle
 from nbpipe.model.names import PipelineName, StepName, Variable, step_name_from
 from nbpipe.model.notebook import Cell, CellKind, Notebook, Role, StepOptions
-from nbpipe.model.pipeline import Parameter, ParameterValue, Pipeline
+from nbpipe.model.pipeline import Parameter, Pipeline
 
 Analyze = Callable[[str], CellFlow]
 
@@ -224,11 +224,6 @@ def _is_plain(value: object) -> bool:
             return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
         case _:
             return False
-
-
-def parameter_type(value: ParameterValue) -> str:
-    """Name the type of a parameter as authors know it."""
-    return "any" if value is None else type(value).__name__
 
 
 # ---- linking ----------------------------------------------------------------------------------

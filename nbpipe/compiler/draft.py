@@ -21,7 +21,8 @@ class Place(NamedTuple):
 class Code:
     """A statement that can be replayed in any later step: an import, a definition, a constant.
 
-    `needs` are the statements that must run before it, `parameters` what it reads of those.
+    `needs` are the statements that must run before it, `parameters` what it reads of those;
+    `siblings` counts the statements of its cell that do anything, itself included.
     """
 
     place: Place
@@ -29,6 +30,7 @@ class Code:
     statement: Statement
     needs: frozenset[Place] = frozenset()
     parameters: frozenset[Variable] = frozenset()
+    siblings: int = 0
 
     @property
     def is_definition(self) -> bool:

@@ -107,9 +107,10 @@ class Linker:
     def prelude_cell(self, position: int, cell: Cell, flow: CellFlow) -> None:
         """Take in a cell whose statements are replayed in every later step that needs them."""
         self._note_bound(cell, flow)
+        siblings = sum(s.kind not in _INERT for s in flow.statements)
         for index, statement in enumerate(flow.statements):
             if statement.kind not in _INERT:
-                self._replay(Place(position, index), cell, statement)
+                self._replay(Place(position, index), cell, statement, siblings)
 
     def is_setup(self, flow: CellFlow) -> bool:
         """Say whether an untagged cell holds nothing but setup."""
@@ -201,9 +202,9 @@ class Linker:
 
     # ---- statements ---------------------------------------------------------------------------
 
-    def _replay(self, place: Place, cell: Cell, statement: Statement) -> None:
+    def _replay(self, place: Place, cell: Cell, statement: Statement, siblings: int) -> None:
         """Make a statement of a prelude available to later steps."""
-        code = self._as_code(place, cell, statement)
+        code = self._as_code(place, cell, statement, siblings)
         if code is None:
             reader = next(
                 e
@@ -260,7 +261,9 @@ class Linker:
         self._bindings[stream] = CodeBinding(code=code)
         return [stream]
 
-    def _as_code(self, place: Place, cell: Cell, statement: Statement) -> Code | None:
+    def _as_code(
+        self, place: Place, cell: Cell, statement: Statement, siblings: int = 0
+    ) -> Code | None:
         """Give the statement with what it needs, or None when that is a computed value."""
         needs: set[Place] = set()
         parameters: set[Variable] = set()
@@ -282,6 +285,7 @@ class Linker:
             statement=statement,
             needs=frozenset(needs - {place}),
             parameters=frozenset(parameters),
+            siblings=siblings,
         )
         self.code[place] = code
         return code

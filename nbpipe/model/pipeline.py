@@ -25,6 +25,11 @@ class Parameter:
     cell: CellId
     line: int
 
+    @property
+    def type(self) -> str:
+        """The type's name as authors know it; `any` when the default is None."""
+        return "any" if self.default is None else type(self.default).__name__
+
 
 class FragmentKind(StrEnum):
     """Where code in a step notebook comes from: replayed from elsewhere, or the step's own cell."""

@@ -1,0 +1,1 @@
+"""Model ↔ JSON: the only place that knows JSON shapes."""
