@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[2]
 VERSION = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))["version"]
 EXTENSION = "share/jupyter/labextensions/jupyterlab-nbpipe"
 
-# One worker, so that one build serves every test here.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distribution")]
+pytestmark = pytest.mark.slow
 
 
 class Distributions(NamedTuple):
