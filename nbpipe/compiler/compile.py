@@ -324,7 +324,8 @@ def _report_unresolved(linker: Linker, notebook: Notebook, findings: Findings) -
 
 
 def _near_miss(name: str, linker: Linker) -> str:
-    close = difflib.get_close_matches(name, [*linker.bound_anywhere], n=1, cutoff=0.75)
+    known = [other for other in linker.bound_anywhere if other != name]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
     return f"Did you mean {close[0]!r}?" if close else ""
 
 
@@ -373,7 +374,7 @@ def _check_after(drafts: Mapping[StepName, StepDraft], findings: Findings) -> No
 
 def _report_cycle(cycle: Sequence[StepName], linker: Linker, findings: Findings) -> None:
     path = " → ".join(cycle)
-    draft = linker.drafts[cycle[0]]
+    draft = max((linker.drafts[name] for name in cycle), key=lambda draft: len(draft.cells))
     findings.add(
         "NBP205",
         f"these steps need each other's values: {path}.",

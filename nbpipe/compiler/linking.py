@@ -86,6 +86,7 @@ class Linker:
         self._methods: dict[str, list[FunctionFlow]] = {}
         self._aliases = Aliases()
         self._star = False
+        self._broken: set[Variable] = set()
         self._opaque_step: StepName | None = None
         self._version = 0
         # What the statement at hand belongs to.
@@ -219,6 +220,7 @@ class Linker:
                 reader.line,
                 help="Make this cell a step, or move the value into the prelude.",
             )
+            self._broken.update(statement.binds)
             return
         touched: list[Variable] = []
         for event in statement.events:
@@ -487,7 +489,7 @@ class Linker:
 
     def _unknown(self, event: Use) -> None:
         assert self._step is not None and self._cell is not None
-        if event.name.startswith("@") or event.name in _PROVIDED:
+        if event.name.startswith("@") or event.name in _PROVIDED or event.name in self._broken:
             return
         if self._opaque_step is not None:
             if self._opaque_step != self._step.name:

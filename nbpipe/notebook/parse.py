@@ -220,8 +220,10 @@ def _read_tag(raw: Mapping[str, object], source: str) -> tuple[CellTag | None, s
     tags = metadata.get("tags")
     tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
     in_metadata = parse_cell_tags(tags, metadata.get("nbpipe"))
-    in_comments, pipeline = parse_comments(source)
     first = _first_line(source)
+    below_magic = first is not None and first[1].startswith("%%")
+    commented = "\n".join(source.split("\n")[first[0] :]) if first and below_magic else source
+    in_comments, pipeline = parse_comments(commented)
     in_magic = None
     if first is not None:
         number, line = first
