@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nbpipe.compiler.assemble import assemble
@@ -22,6 +23,7 @@ from nbpipe.model.notebook import Cell, CellKind, Notebook, Role, StepOptions
 from nbpipe.model.pipeline import Parameter, Pipeline
 
 Analyze = Callable[[str], CellFlow]
+_INSTALLS = re.compile(r"\b(?:pip3?|conda|mamba|uv)\b")
 
 
 def compile_notebook(
@@ -270,7 +272,7 @@ def _linked(
 
 def _note_installations(cell: Cell, flow: CellFlow, findings: Findings) -> None:
     for statement in flow.statements:
-        if statement.kind is StatementKind.NOTHING and "pip" in statement.source:
+        if statement.kind is StatementKind.NOTHING and _INSTALLS.search(statement.source):
             findings.add(
                 "NBP216",
                 "installation lines are not run by the pipeline.",

@@ -55,6 +55,7 @@ class DataBinding:
         version: unique to this assignment or change, growing in notebook order.
         carries: definitions that the value may be an instance of, or hold.
         stateful: the object changes by being used (an iterator, a random generator).
+        otherwise: what the name stands for when the code that assigns it was skipped.
     """
 
     step: StepName
@@ -64,6 +65,7 @@ class DataBinding:
     carries: frozenset[Place] = frozenset()
     flow: FunctionFlow | ClassFlow | None = None
     stateful: bool = False
+    otherwise: Binding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ class ComputedBinding:
 
 
 Binding: TypeAlias = (
-    CodeBinding | DataBinding | ParameterBinding | DeletedBinding | ComputedBinding
+    "CodeBinding | DataBinding | ParameterBinding | DeletedBinding | ComputedBinding"
 )
 
 

@@ -7,6 +7,7 @@ when another step computed it, and replayed code when it is an import, a definit
 from __future__ import annotations
 
 import builtins
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -25,15 +26,22 @@ from nbpipe.compiler.draft import (
 )
 from nbpipe.compiler.findings import Findings
 from nbpipe.dataflow.mutations import STATEFUL_MAKERS
-from nbpipe.dataflow.settings import is_setting, random_stream
+from nbpipe.dataflow.settings import (
+    RANDOM_STREAMS,
+    draws_in_library,
+    is_setting,
+    random_stream,
+)
 from nbpipe.model.flow import (
     Bind,
+    Branch,
     Call,
     CellFlow,
     ClassFlow,
     Delete,
     Event,
     FunctionFlow,
+    Join,
     Mutate,
     Names,
     Opaque,
@@ -96,6 +104,7 @@ class Linker:
         self._carries: frozenset[Place] = frozenset()
         self._visiting: set[int] = set()
         self._carrying = False
+        self._branches: list[dict[Variable, Binding | None]] = []
 
     # ---- cells --------------------------------------------------------------------------------
 
@@ -408,8 +417,34 @@ class Linker:
                 self._call(event)
             case Opaque():
                 self._opaque(event)
+            case Branch():
+                self._branches.append({})
+            case Join():
+                self._join(event)
             case StarImport():
                 pass
+
+    def _join(self, event: Join) -> None:
+        """After code that may be skipped, a name it assigned may still be what it was before."""
+        for name, before in self._branches.pop().items():
+            after = self._bindings.get(name)
+            if name in event.certain:
+                if self._branches:
+                    self._branches[-1].setdefault(name, before)
+                continue
+            match after:
+                case DataBinding():
+                    self._bindings[name] = dataclasses.replace(after, otherwise=before)
+                case DeletedBinding() if before is not None:
+                    self._bindings[name] = before
+                case _:
+                    pass
+            if self._branches:
+                self._branches[-1].setdefault(name, before)
+
+    def _remember(self, name: Variable) -> None:
+        if self._branches:
+            self._branches[-1].setdefault(name, self._lookup(name))
 
     def _lookup(self, name: Variable) -> Binding | None:
         inside = self._bindings.get(name)
@@ -515,6 +550,8 @@ class Linker:
         """The step at hand reads a computed value."""
         step = self._step
         assert step is not None and self._cell is not None
+        if binding.otherwise is not None:
+            self._take_earlier(name, binding)
         if binding.step == step.name:
             self._apply(binding.flow)
             return
@@ -538,6 +575,26 @@ class Linker:
                 self._apply(flow)
         self._apply(binding.flow)
         self._carrying = carrying
+
+    def _take_earlier(self, name: Variable, binding: DataBinding) -> None:
+        """The value may have been left alone by the step that assigns it: that step needs it."""
+        step, self._step = self._step, self.drafts[binding.step]
+        seen = self._step.seen.pop(name, None)
+        match binding.otherwise:
+            case DataBinding() as before:
+                if before.step != binding.step:
+                    self._take(name, before)
+                elif before.otherwise is not None:
+                    self._take_earlier(name, before)
+            case CodeBinding() as before:
+                self._need(before.code.place)
+            case ParameterBinding():
+                self._step.parameters.add(name)
+            case _:
+                pass
+        if seen is not None:
+            self._step.seen[name] = seen
+        self._step = step
 
     def _flows_at(self, place: Place) -> list[FunctionFlow | ClassFlow]:
         events = self.code[place].statement.events
@@ -634,6 +691,7 @@ class Linker:
 
     def _write(self, name: Variable, binding: DataBinding) -> None:
         assert self._step is not None
+        self._remember(name)
         self._bindings[name] = binding
         self._step.writes[name] = binding.version
         self._step.seen[name] = binding.version
@@ -641,21 +699,18 @@ class Linker:
     def _bind(self, event: Bind) -> None:
         assert self._step is not None
         name = event.name
-        if not event.definite and self._lookup(name) is not None:
-            # The branch may not be taken: then the earlier value passes through this step.
-            self._use(Use(name=name, line=event.line, guarded=True, deferred=True))
         origin = self._with_results(event.origin)
-        before = self._bindings.get(name)
+        before = self._lookup(name)
         stateful = origin.maker.rsplit(".", 1)[-1] in STATEFUL_MAKERS
         carries = self._carries
-        if not event.definite and isinstance(before, DataBinding):
+        if (self._branches or not event.definite) and isinstance(before, DataBinding):
             carries |= before.carries
-        self._write(
-            name,
-            self._new_data(
-                event.line, self._step, carries=carries, flow=event.flow, stateful=stateful
-            ),
+        made = self._new_data(
+            event.line, self._step, carries=carries, flow=event.flow, stateful=stateful
         )
+        if not event.definite:
+            made = dataclasses.replace(made, otherwise=before)
+        self._write(name, made)
         self._aliases.bind(
             name,
             shares=self._objects(origin.shares),
@@ -716,6 +771,7 @@ class Linker:
         assert self._step is not None and self._cell is not None
         self._use(Use(name=event.name, line=event.line, guarded=True, deferred=True))
         if event.definite:
+            self._remember(event.name)
             self._bindings[event.name] = DeletedBinding(cell=self._cell, line=event.line)
             self._explored.pop(event.name, None)
             self._saw(event.name)
@@ -762,8 +818,13 @@ class Linker:
 
     def _random_call(self, event: Call) -> None:
         assert self._step is not None
+        if self._random is RandomPolicy.PER_STEP:
+            return
         touched = random_stream(self._canonical(event.function)) if event.function else None
-        if touched is None or self._random is RandomPolicy.PER_STEP:
+        name = event.method or event.function
+        if touched is None and draws_in_library(name, [k for k, _ in event.keywords]):
+            touched = RANDOM_STREAMS["numpy.random"], False
+        if touched is None:
             return
         stream, seeds = touched
         if seeds:

@@ -22,12 +22,14 @@ from nbpipe.dataflow.scopes import ScopeFinder, ScopeNode, is_class, is_global, 
 from nbpipe.dataflow.statements import bound_names, dotted_path, statement
 from nbpipe.model.flow import (
     Bind,
+    Branch,
     Call,
     CellFlow,
     ClassFlow,
     Delete,
     Event,
     FunctionFlow,
+    Join,
     Mutate,
     Names,
     Opaque,
@@ -93,7 +95,6 @@ class _Walker:
         self._scopes = [_Scope(table)]
         self._finder = ScopeFinder()
         self._branches = 0
-        self._certain: set[str] = set()
         self._guards = 0
         self._deferred = 0
         self._line = 1
@@ -155,27 +156,23 @@ class _Walker:
             Bind(
                 name=Variable(name),
                 line=self._line,
-                definite=self._definite(name),
+                definite=not self._deferred,
                 origin=origin,
                 flow=flow,
             )
         )
 
-    def _definite(self, name: str) -> bool:
-        return (self._branches == 0 or name in self._certain) and not self._deferred
-
     @contextmanager
     def _branch(self, certain: Iterable[str] = ()) -> Iterator[None]:
-        before = self._certain
-        # What was certain outside stays so only for names that this branch is sure to bind too.
-        inner = set(certain)
-        self._certain = inner if self._branches == 0 else inner & before
+        """Walk code that may be skipped; `certain` names are bound whatever way is taken."""
+        self._events.append(Branch(line=self._line))
         self._branches += 1
         try:
             yield
         finally:
             self._branches -= 1
-            self._certain = before
+            names = frozenset(Variable(name) for name in certain)
+            self._events.append(Join(line=self._line, certain=names))
 
     # ---- statements ---------------------------------------------------------------------------
 
@@ -265,7 +262,7 @@ class _Walker:
                         Delete(
                             name=Variable(target.id),
                             line=self._line,
-                            definite=self._definite(target.id),
+                            definite=not self._deferred,
                         )
                     )
             else:
@@ -469,7 +466,9 @@ class _Walker:
                 self._events.append(
                     Bind(name=event.name, line=event.line, definite=False, origin=event.origin)
                 )
-            elif not (isinstance(event, Mutate) and event.name.startswith("<")):
+            elif isinstance(event, Mutate) and event.name.startswith("<"):
+                continue
+            else:
                 self._events.append(event)
 
     def _lambda_flow(self, node: ast.expr) -> FunctionFlow | None:
@@ -806,7 +805,7 @@ class _Walker:
         for event in events:
             if getattr(event, "name", None) in bound:
                 continue
-            self._events.append(_moved(event, offset, certain=self._branches == 0))
+            self._events.append(dataclasses.replace(event, line=event.line + offset))
 
     # ---- magics -------------------------------------------------------------------------------
 
@@ -976,10 +975,3 @@ def _without_options(rest: str) -> str:
     """Drop the leading `-n 10 -r3` of `%timeit` and its kind."""
     match = re.match(r"\s*(?:-(?:[a-zA-Z]\s*\d+|[a-zA-Z]+)\s+|--[\w-]+\s+)*", rest + " ")
     return rest[match.end() :].strip() if match else rest.strip()
-
-
-def _moved(event: Event, lines: int, *, certain: bool) -> Event:
-    changes: dict[str, object] = {"line": event.line + lines}
-    if not certain and isinstance(event, Bind | Delete):
-        changes["definite"] = False
-    return dataclasses.replace(event, **changes)  # type: ignore[arg-type]

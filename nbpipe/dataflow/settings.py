@@ -7,6 +7,7 @@ Paths are canonical: import aliases are already resolved (`plt.style.use` is
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from nbpipe.model.names import Variable
@@ -52,6 +53,20 @@ _NO_DRAW: Final = frozenset(
     Philox SFC64 BitGenerator get_state getstate""".split()
 )
 _TORCH_DRAWS: Final = re.compile(r"(nn\..*|rand\w*|normal|bernoulli|multinomial|.*Dropout.*)\Z")
+
+# Library calls that draw from numpy's global stream unless told otherwise by one of the keywords.
+# Only the common ones: a draw that no table knows is found by looking at the stream in a run.
+_LIBRARY_DRAWS: Final = frozenset(
+    """sample train_test_split make_classification make_regression make_blobs make_moons make_circles
+    make_friedman1 cross_val_predict ShuffleSplit StratifiedShuffleSplit rvs lineplot regplot barplot
+    lmplot pointplot stripplot permutation_importance learning_curve""".split()
+)
+_TOLD_OTHERWISE: Final = frozenset({"random_state", "rng", "seed", "generator"})
+
+
+def draws_in_library(name: str, keywords: Collection[str]) -> bool:
+    """Say whether a call of this function or method draws from numpy's global stream."""
+    return name in _LIBRARY_DRAWS and not _TOLD_OTHERWISE.intersection(keywords)
 
 
 def is_setting(path: str) -> bool:

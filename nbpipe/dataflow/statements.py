@@ -120,7 +120,7 @@ def _kind(node: ast.stmt) -> StatementKind:
             return StatementKind.TEXT
         case ast.Pass():
             return StatementKind.NOTHING
-        case ast.Expr(value=ast.Call() as call) if _installs(call):
+        case ast.Expr(value=ast.Call() as call) if _has_no_effect(call):
             return StatementKind.NOTHING
         case _:
             pass
@@ -212,10 +212,11 @@ def _ipython(call: ast.Call) -> tuple[str, str, str]:
             return "", "", ""
 
 
-def _installs(call: ast.Call) -> bool:
-    method, first, _ = _ipython(call)
+def _has_no_effect(call: ast.Call) -> bool:
+    method, first, second = _ipython(call)
     if method == "run_line_magic":
-        return first in INSTALL_MAGICS or first in OWN_MAGICS
+        loads_us = first in ("load_ext", "reload_ext") and second.split()[:1] == ["nbpipe"]
+        return loads_us or first in INSTALL_MAGICS or first in OWN_MAGICS
     if method == "system":
         return bool(re.match(r"\s*(?:python3? -m )?(?:pip3?|conda|mamba|uv)\s", first + " "))
     return False
@@ -224,10 +225,9 @@ def _installs(call: ast.Call) -> bool:
 def _target(node: ast.stmt) -> str:
     match node:
         case ast.Expr(value=ast.Call() as call):
-            method, first, second = _ipython(call)
+            method, first, _ = _ipython(call)
             if method == "run_line_magic" and first in SETTING_MAGICS:
-                own = first == "load_ext" and second.split()[:1] == ["nbpipe"]
-                return "" if own else f"%{first}"
+                return f"%{first}"
             return _chain(call.func)
         case ast.Assign(targets=[ast.Attribute() | ast.Subscript() as target]):
             return _chain(target)

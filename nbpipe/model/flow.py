@@ -54,7 +54,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bind:
-    """A name is assigned; not `definite` when a branch or an empty loop may skip it."""
+    """A name is assigned; not `definite` when that happens in a call that may not be made."""
 
     name: Variable
     line: int
@@ -122,7 +122,22 @@ class StarImport:
     line: int
 
 
-Event: TypeAlias = Use | Bind | Mutate | Delete | Call | Opaque | StarImport
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """Code begins that may be skipped (a branch, a loop, a handler), up to its `Join`."""
+
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Join:
+    """The code that may be skipped ends; names in `certain` are bound on every way to here."""
+
+    line: int
+    certain: Names = frozenset()
+
+
+Event: TypeAlias = Use | Bind | Mutate | Delete | Call | Opaque | StarImport | Branch | Join
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
