@@ -65,12 +65,11 @@ def step_key(
         parts[f"parameter {name}"] = _literal(parameters[name])
     for name, value in inputs.items():
         parts[f"input {name}"] = UNBOUND if value is None else _stored(value)
-    for value in inputs.values():
-        for name in value.definitions if value else ():
-            if name in step.definitions:
-                parts[f"definition {name}"] = step.definitions[name]
-    for name, version in environment.packages.items():
-        parts[f"package {name}"] = version
+        for definition in value.definitions if value else ():
+            if definition in step.definitions:
+                parts[f"definition {definition}"] = step.definitions[definition]
+    for distribution, version in environment.packages.items():
+        parts[f"package {distribution}"] = version
     for path, digest in environment.files.items():
         parts[f"file {path}"] = digest or ABSENT
     return KeyParts(key=StepKey(digest_structure(parts)), parts=dict(sorted(parts.items())))
