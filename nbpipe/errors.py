@@ -31,6 +31,7 @@ class NbpipeError(Exception):
     """What nbpipe raises on purpose: what went wrong, and in `hint` what to do about it."""
 
     code: ClassVar[str] = "nbpipe"
+    exit_code: ClassVar[int] = 4
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -56,6 +57,7 @@ class UserError(NbpipeError):
     """The author of the notebook, or whoever typed the command, can fix it."""
 
     code = "user-error"
+    exit_code = 2
 
 
 class CompilationError(UserError):
@@ -98,6 +100,7 @@ class StepError(UserError):
     """A step failed: the author's own exception, with cell and line."""
 
     code = "step"
+    exit_code = 1
 
 
 class ExternalError(NbpipeError):

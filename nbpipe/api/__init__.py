@@ -1,0 +1,1 @@
+"""What nbpipe can do: the use cases that every surface calls."""

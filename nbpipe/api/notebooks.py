@@ -1,0 +1,129 @@
+"""Compile notebooks, and tag those that have no tags yet."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbpipe._version import __version__
+from nbpipe.compiler.bundle import bundle_files
+from nbpipe.compiler.propose import propose_tags
+from nbpipe.environment.lock import environment_files
+from nbpipe.errors import ConfigurationError, StoreUnavailableError
+from nbpipe.model.names import StepName
+from nbpipe.model.notebook import Role, Spelling
+from nbpipe.notebook.parse import notebook_json, parse_notebook
+from nbpipe.notebook.rewrite import add_tags, prevailing_spelling
+from nbpipe.workspace import BUNDLE_ENDING, Workspace
+
+
+def bundle_path(workspace: Workspace) -> Path:
+    """Say where a notebook's bundle goes by default: `NAME.nbpipe` beside it."""
+    return workspace.directory / f"{workspace.pipeline.name}{BUNDLE_ENDING}"
+
+
+def bundle_texts(workspace: Workspace) -> Mapping[str, str]:
+    """Give the texts of a bundle by relative path, the environment included."""
+    pipeline = workspace.pipeline
+    own = {step.own for step in pipeline.steps}
+    learned = {source: names for source, names in workspace.learned.items() if source in own}
+    files = bundle_files(pipeline, workspace.notebook, compiler=__version__, learned=learned)
+    imports = sorted({module for step in pipeline.steps for module in step.imports})
+    for name, text in environment_files(imports).items():
+        files[f"environment/{name}"] = text
+    return files
+
+
+def write_bundle(workspace: Workspace, directory: Path) -> Path:
+    """Write the bundle; one that was there is replaced as a whole.
+
+    Raises:
+        CompilationError: the notebook does not compile.
+        ConfigurationError: something that is no bundle is in the way.
+    """
+    files = bundle_texts(workspace)
+    if directory.exists() and not (directory / "pipeline.json").is_file():
+        if not directory.is_dir() or any(directory.iterdir()):
+            raise ConfigurationError(
+                f"{directory} exists and is no bundle; it is left alone.",
+                hint="Choose another place with -o.",
+            )
+    write_tree(files, directory)
+    return directory
+
+
+def write_tree(files: Mapping[str, str], directory: Path) -> None:
+    """Write files below `directory` so that a crash leaves the old tree or the new one.
+
+    Raises:
+        StoreUnavailableError: the place cannot be written.
+    """
+    fresh = directory.with_name(f".{directory.name}.new")
+    old = directory.with_name(f".{directory.name}.old")
+    try:
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        for name, text in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8", newline="\n")
+        if directory.exists():
+            directory.rename(old)
+        fresh.rename(directory)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise StoreUnavailableError(
+            f"{directory} cannot be written: {error.strerror}.", hint="Choose another place."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tagging:
+    """The text of a notebook with tags, and which steps they make (with their cell numbers)."""
+
+    text: str
+    steps: Mapping[StepName, tuple[int, ...]]
+
+
+def tag_notebook(path: Path, *, by: str, spelling: Spelling | None = None) -> Tagging:
+    """Propose tags for a notebook and write them into its text; the file is not touched.
+
+    Raises:
+        ConfigurationError: it is no notebook, or has steps already, or `by` is unknown.
+    """
+    from nbpipe.notebook.parse import NotANotebookError  # noqa: PLC0415
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = notebook_json(text)
+    except FileNotFoundError:
+        raise ConfigurationError(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
+    except NotANotebookError as error:
+        raise ConfigurationError(
+            f"{path.name}: {error.diagnostic.message}", hint=error.diagnostic.help
+        ) from None
+    notebook, _ = parse_notebook(content, name=path.stem)
+    if any(cell.tag is not None and cell.tag.role is Role.STEP for cell in notebook.cells):
+        raise ConfigurationError(
+            f"{path.name} has steps already.", hint="Edit its tags, or start from a copy without."
+        )
+    try:
+        proposed = propose_tags(notebook, by=by)
+    except ValueError as error:
+        raise ConfigurationError(f"--by: {error}.") from None
+    if not proposed:
+        raise ConfigurationError(
+            f"{path.name} has no cell that could be a step: only imports, definitions and settings."
+        )
+    tagged = add_tags(
+        text, notebook, proposed, spelling=spelling or prevailing_spelling(notebook)
+    )
+    steps: dict[StepName, tuple[int, ...]] = {}
+    for position, name in proposed.items():
+        steps[name] = (*steps.get(name, ()), notebook.cells[position].number)
+    return Tagging(text=tagged, steps=steps)

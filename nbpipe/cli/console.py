@@ -1,0 +1,131 @@
+"""What people see in the terminal: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import click
+
+from nbpipe.errors import CompilationError, NbpipeError
+from nbpipe.model.diagnostic import Diagnostic, Severity
+from nbpipe.model.pipeline import Pipeline
+
+_COLOUR: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+
+
+def wants_colour(stream: object) -> bool:
+    """Say whether a stream is a terminal that may get colour."""
+    is_terminal = getattr(stream, "isatty", lambda: False)()
+    return bool(is_terminal) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def say(text: str = "") -> None:
+    """Print a line for the person at the terminal, on stderr."""
+    click.echo(text, err=True, color=wants_colour(sys.stderr))
+
+
+def put(text: str = "") -> None:
+    """Print a line of the result, on stdout."""
+    click.echo(text, color=wants_colour(sys.stdout))
+
+
+def print_failure(message: str) -> None:
+    """Print what went wrong."""
+    say(f"{click.style('error:', fg='red', bold=True)} {message}")
+
+
+def print_error(error: NbpipeError) -> None:
+    """Print an error of ours: its diagnostics, what is wrong, and what to do."""
+    if isinstance(error, CompilationError):
+        print_diagnostics(error.diagnostics)
+    print_failure(error.message)
+    if error.hint:
+        say(f"{click.style('help:', fg='cyan')} {error.hint}")
+
+
+def print_diagnostics(diagnostics: Iterable[Diagnostic]) -> None:
+    """Print findings, each with its place and its advice."""
+    for finding in diagnostics:
+        colour = _COLOUR[finding.severity]
+        head = click.style(f"{finding.severity.value} {finding.code}", fg=colour, bold=True)
+        place = click.style(f"{finding.span}: ", bold=True) if finding.span else ""
+        say(f"{place}{head}: {finding.message}")
+        if finding.help:
+            say(f"  {click.style('help:', fg='cyan')} {finding.help}")
+
+
+def print_pipeline(pipeline: Pipeline) -> None:
+    """Print the steps with what they take and make."""
+    edges = {(i.variable, i.upstream) for step in pipeline.steps for i in step.inputs}
+    put(
+        f"{click.style(pipeline.name, bold=True)}  {_count(len(pipeline.steps), 'step')}, "
+        f"{_count(len(edges), 'variable')} passed on, "
+        f"{_count(len(pipeline.parameters), 'parameter')}"
+    )
+    rows = []
+    for step in pipeline.steps:
+        by_step: dict[str, list[str]] = {}
+        for taken in step.inputs:
+            by_step.setdefault(taken.upstream, []).append(_shown(taken.variable))
+        takes = "; ".join(f"{', '.join(names)} ← {origin}" for origin, names in by_step.items())
+        waits = [f"after {name}" for name in step.after if name not in by_step]
+        makes = ", ".join(_shown(o.variable) for o in step.outputs if o.required)
+        rows.append((step.name, "; ".join(filter(None, [takes, *waits])) or "–", makes or "–"))
+    for line in table(("step", "takes", "makes"), rows):
+        put("  " + line)
+    if pipeline.parameters:
+        values = ", ".join(f"{p.name} = {p.default!r}" for p in pipeline.parameters)
+        put(f"  {click.style('parameters', dim=True)}  {values}")
+
+
+def _shown(variable: str) -> str:
+    return f"{variable[1:]} stream" if variable.startswith("@") else variable
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> list[str]:
+    """Lay out rows in columns, cut to the terminal's width; `right` names right-aligned columns."""
+    import shutil
+
+    width = shutil.get_terminal_size((100, 24)).columns - 2
+    columns = list(zip(head, *rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 12:
+        widths[widths.index(max(widths))] -= 1
+    lines = [click.style(_row(head, widths, head, right), dim=True)]
+    return lines + [_row(row, widths, head, right) for row in rows]
+
+
+def _row(row: Sequence[str], widths: Sequence[int], head: Sequence[str], right: str) -> str:
+    cells = []
+    for text, width, name in zip(row, widths, head, strict=True):
+        cut = text if len(text) <= width else text[: width - 1] + "…"
+        cells.append(cut.rjust(width) if name and name in right else cut.ljust(width))
+    return "  ".join(cells).rstrip()
+
+
+def size_text(count: int) -> str:
+    """Write a number of bytes as people read it."""
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def duration_text(seconds: float) -> str:
+    """Write a duration as people read it."""
+    if seconds < 0.0995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 99.5:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -1,0 +1,136 @@
+"""The command `nbpipe`: a table of commands, each imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Final
+
+import click
+
+from nbpipe.cli.console import print_error, print_failure
+from nbpipe.errors import CompilationError, NbpipeError
+
+# name → (module, one line of help), in groups as `--help` shows them.
+COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "Notebooks": {
+        "tag": ("notebooks", "Tag the cells of an untagged notebook as steps"),
+        "compile": ("notebooks", "Compile a notebook into a bundle"),
+        "export": ("export", "Write a pipeline for another engine"),
+    },
+    "Runs": {
+        "run": ("run", "Run a notebook or bundle as a pipeline"),
+        "status": ("status", "Say what would run, without running it"),
+        "why": ("status", "Say why a step would run: what changed in its key"),
+        "runs": ("runs", "List past runs, or show one"),
+        "step": ("step", "Run one step of a bundle: what other engines call"),
+    },
+    "Artifacts": {
+        "artifacts": ("artifacts", "List artifacts, or the versions of one"),
+        "show": ("artifacts", "Show one version of an artifact"),
+        "diff": ("artifacts", "Compare two versions of an artifact"),
+        "pin": ("artifacts", "Keep a version for good, or name it"),
+        "gc": ("artifacts", "Delete what no recent run or pin needs"),
+        "trust": ("artifacts", "Allow values of a store from elsewhere to be loaded"),
+    },
+    "Help": {
+        "explain": ("explain", "Explain a diagnostic, such as NBP202"),
+        "doctor": ("doctor", "Check versions, kernels, the store and conflicts"),
+        "completion": ("completion", "Print the completion script for a shell"),
+    },
+}
+EXIT_DEFECT: Final = 70
+CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class CommandTable(click.Group):
+    """A group that knows its commands by name and imports one when it is needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names, in the order of the table."""
+        return [name for group in COMMANDS.values() for name in group]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        for group in COMMANDS.values():
+            if cmd_name in group:
+                module = importlib.import_module(f"nbpipe.cli.{group[cmd_name][0]}")
+                command: click.Command = getattr(module, f"{cmd_name}_command")
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a near miss says what was probably meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            advice = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{advice}", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands in their groups, from the table: nothing is imported."""
+        widest = max(len(name) for name in self.list_commands(ctx))
+        for title, group in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), line) for name, (_, line) in group.items()])
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from nbpipe._version import __version__
+
+        click.echo(f"nbpipe {__version__}")
+        ctx.exit()
+
+
+@click.group(cls=CommandTable, context_settings=CONTEXT, invoke_without_command=True)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Turn notebooks into pipelines: a run equals the notebook, or nbpipe says why not."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main() -> None:
+    """Run the command line and exit with its code (see the reference: exit codes)."""
+    try:
+        code = cli.main(standalone_mode=False, prog_name="nbpipe")
+    except click.exceptions.Exit as stop:
+        code = stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except (click.Abort, KeyboardInterrupt):
+        print_failure("Interrupted.")
+        code = 130
+    except BrokenPipeError:
+        # Whoever reads our output has gone (`nbpipe runs | head`): nothing more to say to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except CompilationError as error:
+        print_error(error)
+        code = 2
+    except NbpipeError as error:
+        print_error(error)
+        code = error.exit_code
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        print_failure("This is a defect of nbpipe. Please report it with the lines above.")
+        code = EXIT_DEFECT
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,75 @@
+"""Settings: from `[tool.nbpipe]` of the nearest pyproject.toml, then the environment, last."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from nbpipe.errors import ConfigurationError, NotFoundError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set once for a project.
+
+    Attributes:
+        store: where artifacts are kept; empty for `.nbpipe` beside the notebook (`NBPIPE_STORE`).
+        jobs: how many steps run at the same time; 0 for one per processor (`NBPIPE_JOBS`).
+    """
+
+    store: str = ""
+    jobs: int = 0
+
+
+def read_settings(directory: Path, environ: Mapping[str, str]) -> Settings:
+    """Read the settings that hold in `directory`.
+
+    Raises:
+        ConfigurationError: for an unknown setting, or a value of the wrong type.
+    """
+    settings = Settings()
+    for folder in (directory, *directory.parents):
+        path = folder / "pyproject.toml"
+        if path.is_file():
+            table = _table(path)
+            settings = _with_table(settings, table, path)
+            break
+    if environ.get("NBPIPE_STORE"):
+        settings = replace(settings, store=environ["NBPIPE_STORE"])
+    if environ.get("NBPIPE_JOBS"):
+        settings = replace(settings, jobs=_whole(environ["NBPIPE_JOBS"]))
+    return settings
+
+
+def _table(path: Path) -> Mapping[str, object]:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        # Somebody else's file, and somebody else's problem: their tools will say so.
+        return {}
+    table = document.get("tool", {}).get("nbpipe", {})
+    return table if isinstance(table, dict) else {}
+
+
+def _with_table(settings: Settings, table: Mapping[str, object], path: Path) -> Settings:
+    known = {field.name: type(getattr(settings, field.name)) for field in fields(settings)}
+    for name, value in table.items():
+        if name not in known:
+            raise NotFoundError.among("setting", name, known, where=f"of [tool.nbpipe] in {path}")
+        if type(value) is not known[name]:
+            raise ConfigurationError(
+                f"Setting {name!r} in {path} must be of type {known[name].__name__}, "
+                f"not {type(value).__name__}."
+            )
+        if name == "store":
+            value = str((path.parent / str(value)).absolute())
+        settings = replace(settings, **{name: value})  # type: ignore[arg-type]
+    return settings
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit():
+        raise ConfigurationError(f"NBPIPE_JOBS is {text!r}, not a whole number.")
+    return int(text)

@@ -1,0 +1,228 @@
+"""Workspace: a notebook or bundle, opened, with the settings and the store that go with it.
+
+The one place that decides where the store is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nbpipe.compiler.bundle import effects_text
+from nbpipe.compiler.compile import compile_notebook
+from nbpipe.errors import CompilationError, ConfigurationError, NotFoundError, StoreUnavailableError
+from nbpipe.model.diagnostic import Compilation
+from nbpipe.model.digest import Digest
+from nbpipe.model.names import Variable
+from nbpipe.model.pipeline import Pipeline
+from nbpipe.notebook.parse import NotANotebookError, notebook_json, parse_notebook
+from nbpipe.settings import Settings, read_settings
+from nbpipe.store.artifacts import ArtifactStore
+from nbpipe.wire.manifest import read_manifest
+
+STORE_NAME: Final = ".nbpipe"
+BUNDLE_ENDING: Final = ".nbpipe"
+
+Learned = Mapping[Digest, Iterable[Variable]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """What a command works on.
+
+    Attributes:
+        path: the notebook, or the bundle's directory.
+        directory: where the author's cells run: relative paths in them start here.
+        notebook: the notebook as nbformat 4 JSON.
+        compilation: the pipeline and what the compiler has to say.
+        store_path: where the store is, or will be.
+    """
+
+    path: Path
+    directory: Path
+    notebook: Mapping[str, object]
+    compilation: Compilation
+    settings: Settings
+    store_path: Path
+    learned: Learned
+
+    @property
+    def is_bundle(self) -> bool:
+        """True when it was compiled before."""
+        return self.path.is_dir()
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """The pipeline.
+
+        Raises:
+            CompilationError: there is none; the diagnostics say why.
+        """
+        pipeline = self.compilation.pipeline
+        if pipeline is None:
+            errors = self.compilation.errors
+            count = f"{len(errors)} error{'s' * (len(errors) != 1)}"
+            raise CompilationError(
+                f"{self.path.name} cannot be compiled: {count}.",
+                diagnostics=self.compilation.diagnostics,
+            )
+        return pipeline
+
+    def open_store(self, *, create: bool = True) -> ArtifactStore:
+        """Open the store that goes with it."""
+        return ArtifactStore.open(self.store_path, create=create)
+
+    def recompiled(self, learned: Learned) -> Pipeline:
+        """Give the pipeline with what runs have found out about its steps taken into account."""
+        compilation = _compiled(self.notebook, self.path, learned)
+        return Workspace(
+            path=self.path,
+            directory=self.directory,
+            notebook=self.notebook,
+            compilation=compilation,
+            settings=self.settings,
+            store_path=self.store_path,
+            learned=learned,
+        ).pipeline
+
+
+def open_workspace(path: Path | str, *, store: Path | str | None = None) -> Workspace:
+    """Open a notebook or a bundle.
+
+    Raises:
+        NotFoundError: there is nothing at `path`.
+        CompilationError: the file is no notebook at all.
+        ConfigurationError: the bundle is damaged, or of a newer format.
+    """
+    path = Path(path)
+    if not path.exists():
+        siblings = [p.name for p in path.parent.glob("*.ipynb")] if path.parent.is_dir() else []
+        raise NotFoundError.among("file", path.name, siblings, where=f"in {path.parent}")
+    directory = path.absolute().parent
+    settings = read_settings(directory, os.environ)
+    store_path = Path(store or settings.store or directory / STORE_NAME)
+    if path.is_dir():
+        return _open_bundle(path, directory, settings, store_path)
+    learned = read_effects(effects_path(store_path, path.stem))
+    notebook = _read_notebook(path)
+    return Workspace(
+        path=path,
+        directory=directory,
+        notebook=notebook,
+        compilation=_compiled(notebook, path, learned),
+        settings=settings,
+        store_path=store_path,
+        learned=learned,
+    )
+
+
+def open_store(path: Path | str | None = None, *, create: bool = False) -> ArtifactStore:
+    """Open a store: at `path`, else where the settings say, else the nearest `.nbpipe` upwards.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    if path is None:
+        here = Path.cwd()
+        configured = read_settings(here, os.environ).store
+        found = (folder / STORE_NAME for folder in (here, *here.parents))
+        path = configured or next((p for p in found if (p / "index.db").exists()), here / STORE_NAME)
+    return ArtifactStore.open(path, create=create)
+
+
+def _open_bundle(
+    path: Path, directory: Path, settings: Settings, store_path: Path
+) -> Workspace:
+    manifest = path / "pipeline.json"
+    if not manifest.is_file():
+        raise ConfigurationError(
+            f"{path} is a directory without pipeline.json, so it is no bundle.",
+            hint="Give a notebook, or a bundle made by: nbpipe compile NOTEBOOK",
+        )
+    pipeline = read_manifest(_text_of(manifest), where=str(manifest))
+    learned = {
+        **read_effects(path / "effects.json"),
+        **read_effects(effects_path(store_path, pipeline.name)),
+    }
+    notebook = _read_notebook(path / "notebook.ipynb")
+    return Workspace(
+        path=path,
+        directory=directory,
+        notebook=notebook,
+        compilation=Compilation(pipeline=pipeline, diagnostics=()),
+        settings=settings,
+        store_path=store_path,
+        learned=learned,
+    )
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+
+
+def _read_notebook(path: Path) -> Mapping[str, object]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        return notebook_json(content)
+    except NotANotebookError as error:
+        raise CompilationError(
+            f"{path.name}: {error.diagnostic.message}",
+            diagnostics=(error.diagnostic,),
+            hint=error.diagnostic.help,
+        ) from None
+
+
+def _compiled(notebook: Mapping[str, object], path: Path, learned: Learned) -> Compilation:
+    parsed, diagnostics = parse_notebook(notebook, name=path.stem)
+    return compile_notebook(parsed, earlier=diagnostics, learned=learned)
+
+
+# ---- learned effects --------------------------------------------------------------------------
+
+
+def effects_path(store_path: Path, name: str) -> Path:
+    """Say where the learned effects of a notebook are kept between runs."""
+    return store_path / "effects" / f"{name}.json"
+
+
+def read_effects(path: Path) -> dict[Digest, tuple[Variable, ...]]:
+    """Read learned effects; none when there is no file.
+
+    Raises:
+        ConfigurationError: the file is not what `effects_text` writes.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise StoreUnavailableError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        document = json.loads(text)
+        changes = document["changes"]
+        return {
+            Digest(source): tuple(Variable(name) for name in names)
+            for source, names in changes.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ConfigurationError(
+            f"{path} does not hold learned effects.", hint="Delete it: they are learned again."
+        ) from None
+
+
+def write_effects(path: Path, learned: Learned) -> None:
+    """Write learned effects, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}")
+    temporary.write_text(effects_text(learned), encoding="utf-8")
+    temporary.replace(path)
