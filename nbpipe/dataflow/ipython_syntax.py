@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from typing import Final
 
 _NEEDS_IPYTHON: Final = re.compile(
@@ -29,17 +30,23 @@ def to_python(source: str) -> str:
 
 
 def parse(source: str) -> ast.Module:
-    """Parse Python, `await` at the top level included.
+    """Parse Python that can be compiled, `await` at the top level included.
 
     Raises:
-        SyntaxError: as `ast.parse` does; also for null characters and too deep nesting.
+        SyntaxError: as `compile` does; also for null characters and too deep nesting.
     """
     try:
-        return ast.parse(source)
+        with warnings.catch_warnings():
+            # Doubtful escape sequences are the author's to see when the cell runs, not now.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+            # Parsing lets `return` outside a function and its kind pass.
+            compile(tree, "<cell>", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except ValueError as error:
         raise SyntaxError(str(error)) from None
     except (RecursionError, MemoryError):
         raise SyntaxError("the code is nested too deeply") from None
+    return tree
 
 
 # Line magics that neither read nor bind a variable of the author's.

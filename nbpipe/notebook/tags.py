@@ -298,7 +298,7 @@ def parse_comments(source: str) -> tuple[CellTag | None, str | None]:
     if role is not Role.STEP:
         return CellTag(role=role, spelling=Spelling.COMMENT), pipeline
     for word, number in others:
-        if difflib.get_close_matches(word, STEP_OPTIONS, n=1, cutoff=0.8):
+        if difflib.get_close_matches(word, STEP_OPTIONS, n=1, cutoff=0.7):
             raise _unknown_option(word, list(STEP_OPTIONS), number, "")
     options = _read_options(pairs, "")
     return CellTag(role=role, spelling=Spelling.COMMENT, step=step, options=options), pipeline
@@ -342,7 +342,7 @@ def parse_cell_tags(tags: Sequence[str], facts: object) -> CellTag | None:
                 pairs = [
                     (str(name), _words_of(value), 1)
                     for name, value in facts.items()
-                    if name in STEP_OPTIONS or difflib.get_close_matches(name, STEP_OPTIONS, 1, 0.8)
+                    if name in STEP_OPTIONS or difflib.get_close_matches(name, STEP_OPTIONS, 1, 0.7)
                 ]
             found.append(
                 CellTag(
