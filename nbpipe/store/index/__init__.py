@@ -1,0 +1,1 @@
+"""Facts about the blobs, in SQLite: runs, results by step key, versions and their tags."""

@@ -1,0 +1,122 @@
+"""The tables, and how an older index becomes a current one.
+
+The format number is SQLite's `user_version`. To change the tables: append the statements that
+turn format N into N + 1 to `MIGRATIONS`; never edit an entry that was released.
+
+::
+
+    runs ──< step_runs ──< step_outputs >── versions ──< tags
+                 │                             │
+             key_parts                    bundle_blobs (which blobs a bundle is made of)
+                 │                             │
+             step_keys ──< key_outputs >───────┘          series (the last number given out)
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+APPLICATION_ID: Final = 0x6E627031  # "nbp1": tells our file from other SQLite files.
+
+MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
+    (
+        "CREATE TABLE store (id TEXT NOT NULL) STRICT",
+        """CREATE TABLE runs (
+            id TEXT PRIMARY KEY,
+            pipeline TEXT NOT NULL,
+            state TEXT NOT NULL,
+            parameters TEXT NOT NULL,
+            started TEXT NOT NULL,
+            finished TEXT,
+            source TEXT,
+            notebook TEXT NOT NULL,
+            executed_notebook TEXT NOT NULL
+        ) STRICT""",
+        "CREATE INDEX runs_by_pipeline ON runs (pipeline, started)",
+        "CREATE TABLE key_parts (key TEXT PRIMARY KEY, parts TEXT NOT NULL) STRICT, WITHOUT ROWID",
+        """CREATE TABLE step_runs (
+            id INTEGER PRIMARY KEY,
+            run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE,
+            step TEXT NOT NULL,
+            state TEXT NOT NULL,
+            key TEXT REFERENCES key_parts,
+            attempt INTEGER NOT NULL,
+            started TEXT,
+            seconds REAL NOT NULL,
+            reason TEXT NOT NULL,
+            unbound TEXT NOT NULL,
+            failure TEXT,
+            cells TEXT,
+            executed_notebook TEXT NOT NULL,
+            notes TEXT NOT NULL,
+            UNIQUE (run, step)
+        ) STRICT""",
+        "CREATE INDEX step_runs_by_step ON step_runs (step)",
+        "CREATE INDEX step_runs_by_key ON step_runs (key)",
+        """CREATE TABLE series (
+            pipeline TEXT NOT NULL,
+            variable TEXT NOT NULL,
+            last_number INTEGER NOT NULL,
+            PRIMARY KEY (pipeline, variable)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE versions (
+            id INTEGER PRIMARY KEY,
+            pipeline TEXT NOT NULL,
+            variable TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            step TEXT NOT NULL,
+            run TEXT NOT NULL,
+            created TEXT NOT NULL,
+            bundle TEXT NOT NULL,
+            member TEXT NOT NULL,
+            content TEXT NOT NULL,
+            format TEXT NOT NULL,
+            revision INTEGER NOT NULL,
+            size INTEGER NOT NULL,
+            summary TEXT NOT NULL,
+            definitions TEXT NOT NULL,
+            UNIQUE (pipeline, variable, number)
+        ) STRICT""",
+        "CREATE INDEX versions_by_bundle ON versions (bundle)",
+        "CREATE INDEX versions_by_run ON versions (run)",
+        """CREATE TABLE bundle_blobs (
+            bundle TEXT NOT NULL,
+            blob TEXT NOT NULL,
+            size INTEGER NOT NULL,
+            PRIMARY KEY (bundle, blob)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE tags (
+            version INTEGER NOT NULL REFERENCES versions ON DELETE CASCADE,
+            name TEXT NOT NULL,
+            PRIMARY KEY (version, name)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE step_outputs (
+            step_run INTEGER NOT NULL REFERENCES step_runs ON DELETE CASCADE,
+            variable TEXT NOT NULL,
+            version INTEGER NOT NULL REFERENCES versions ON DELETE CASCADE,
+            PRIMARY KEY (step_run, variable)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX step_outputs_by_version ON step_outputs (version)",
+        """CREATE TABLE step_keys (
+            key TEXT PRIMARY KEY REFERENCES key_parts,
+            pipeline TEXT NOT NULL,
+            step TEXT NOT NULL,
+            run TEXT NOT NULL,
+            created TEXT NOT NULL,
+            used TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            unbound TEXT NOT NULL,
+            cells TEXT,
+            executed_notebook TEXT NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE key_outputs (
+            key TEXT NOT NULL REFERENCES step_keys ON DELETE CASCADE,
+            variable TEXT NOT NULL,
+            version INTEGER NOT NULL REFERENCES versions,
+            PRIMARY KEY (key, variable)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX key_outputs_by_version ON key_outputs (version)",
+    ),
+)
+
+FORMAT: Final = len(MIGRATIONS)

@@ -1,0 +1,1 @@
+"""Values ↔ bytes: a file a format."""
