@@ -54,6 +54,7 @@ class DataBinding:
     Attributes:
         version: unique to this assignment or change, growing in notebook order.
         carries: definitions that the value may be an instance of, or hold.
+        reads: names that functions inside the value read when they are called.
         stateful: the object changes by being used (an iterator, a random generator).
         otherwise: what the name stands for when the code that assigns it was skipped.
     """
@@ -63,6 +64,7 @@ class DataBinding:
     cell: Cell
     line: int
     carries: frozenset[Place] = frozenset()
+    reads: frozenset[Variable] = frozenset()
     flow: FunctionFlow | ClassFlow | None = None
     stateful: bool = False
     otherwise: Binding | None = None

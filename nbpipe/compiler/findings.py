@@ -50,6 +50,7 @@ RULES: Final[dict[str, Rule]] = {
     "NBP215": Rule(_ERROR, "unknown variable in an option", "`--out`, `--in` or `--metrics` names a variable that the step does not have."),
     "NBP216": Rule(_INFO, "a line that is not run", "Installation lines are left to the environment; the pipeline does not run them."),
     "NBP217": Rule(_INFO, "absolute path", "The path exists on this machine only; the pipeline will not find it elsewhere."),
+    "NBP218": Rule(_WARNING, "a setting that is not run", "Settings and seeds in an untagged cell count only when the cell holds nothing but setup."),
 }  # fmt: skip
 
 

@@ -102,6 +102,7 @@ class Linker:
         self._cell: Cell | None = None
         self._place = Place(0, 0)
         self._carries: frozenset[Place] = frozenset()
+        self._kept_reads: frozenset[Variable] = frozenset()
         self._visiting: set[int] = set()
         self._carrying = False
         self._branches: list[dict[Variable, Binding | None]] = []
@@ -150,6 +151,7 @@ class Linker:
     def exploration_cell(self, position: int, cell: Cell, flow: CellFlow) -> None:
         """Take in an untagged cell: not run, but steps may need its imports and definitions."""
         self._note_bound(cell, flow)
+        self._warn_of_settings(cell, flow)
         for index, statement in enumerate(flow.statements):
             place = Place(position, index)
             replayable = statement.kind in _REPLAYABLE - {StatementKind.GENERATOR}
@@ -167,6 +169,29 @@ class Linker:
                         self._changed_outside[name] = (cell, event.line)
                     case _:
                         pass
+
+    def _warn_of_settings(self, cell: Cell, flow: CellFlow) -> None:
+        other = next(
+            (
+                s
+                for s in flow.statements
+                if s.kind not in _REPLAYABLE | _INERT and not self._sets_something(s)
+            ),
+            None,
+        )
+        modules: dict[str, str] = {}
+        for statement in flow.statements:
+            modules.update(statement.imports)
+            if other is not None and self._sets_something(statement, modules):
+                self._findings.add(
+                    "NBP218",
+                    f"`{statement.source.strip().splitlines()[0]}` has no effect in the pipeline: "
+                    f"this untagged cell also computes something (line {other.line}), so it is "
+                    "not run.",
+                    cell,
+                    statement.line,
+                    help="Move settings and seeds to a cell of their own, or tag it %%prelude.",
+                )
 
     def skipped_cell(self, cell: Cell, flow: CellFlow) -> None:
         """Take in a cell that its author keeps out of the pipeline."""
@@ -199,7 +224,7 @@ class Linker:
         """Apply what earlier runs found out about this step, after its last cell."""
         self._step, self._cell = draft, draft.cells[-1][1]
         self._place = Place(draft.cells[-1][0], 1_000_000)
-        self._carries = frozenset()
+        self._carries = self._kept_reads = frozenset()
         for name in sorted(self._learned.get(draft.name, ())):
             self._visiting = set()
             self._mutate(Mutate(name=Variable(name), line=1, deep=True))
@@ -278,8 +303,11 @@ class Linker:
         """Give the statement with what it needs, or None when that is a computed value."""
         needs: set[Place] = set()
         parameters: set[Variable] = set()
+        own: set[Variable] = set()
         for event in statement.events:
-            if not isinstance(event, Use) or event.deferred:
+            if isinstance(event, Bind):
+                own.add(event.name)
+            if not isinstance(event, Use) or event.deferred or event.name in own:
                 continue
             match self._lookup(event.name):
                 case CodeBinding(code=code):
@@ -310,6 +338,7 @@ class Linker:
         self._place = place
         self._visiting = set()
         self._carries = self._carried_by(statement)
+        self._kept_reads = self._read_by_kept_functions(statement)
         for module in (e.module for e in statement.events if isinstance(e, StarImport)):
             self._note_star(self._cell, statement.line, module)
         is_code = statement.kind in (StatementKind.IMPORT, StatementKind.DEFINITION)
@@ -317,6 +346,7 @@ class Linker:
         sets = self._sets_something(statement) and not self._touches_stream(statement)
         as_setting = self._as_code(place, self._cell, statement) if sets else None
         patch = None if sets else self._patched(statement)
+        repeated = self._repeated_patch(place, statement) if patch is not None else None
         for event in statement.events:
             if code is not None and isinstance(event, Bind):
                 self._bindings[event.name] = self._code_binding(code, event)
@@ -328,7 +358,7 @@ class Linker:
         if as_setting is not None or (code is not None and self._brings_stars(statement)):
             self._replayed.append((place, None))
         if patch is not None:
-            self._replay_patch(place, statement, patch)
+            self._replay_patch(place, statement, patch, repeated)
 
     def _saw(self, name: Variable) -> None:
         assert self._step is not None
@@ -344,9 +374,21 @@ class Linker:
                     return binding.code
         return None
 
-    def _replay_patch(self, place: Place, statement: Statement, patched: Code) -> None:
+    def _repeated_patch(self, place: Place, statement: Statement) -> Code | None:
+        """Give the statement as code when running it again elsewhere does the same, no more."""
         assert self._cell is not None
-        if statement.target and self._as_code(place, self._cell, statement) is not None:
+        calls = (e for e in statement.events if isinstance(e, Call) and e.function != "iter")
+        if not statement.target and (
+            any(calls) or any(isinstance(e, Opaque) for e in statement.events)
+        ):
+            return None
+        return self._as_code(place, self._cell, statement)
+
+    def _replay_patch(
+        self, place: Place, statement: Statement, patched: Code, repeated: Code | None
+    ) -> None:
+        assert self._cell is not None
+        if repeated is not None:
             only_with = None if patched.statement.kind is StatementKind.IMPORT else patched.place
             self._replayed.append((place, only_with))
             return
@@ -574,6 +616,8 @@ class Linker:
             for flow in self._flows_at(place):
                 self._apply(flow)
         self._apply(binding.flow)
+        for read in sorted(binding.reads):
+            self._use(Use(name=read, line=self._first_line(), guarded=True, deferred=True))
         self._carrying = carrying
 
     def _take_earlier(self, name: Variable, binding: DataBinding) -> None:
@@ -582,10 +626,10 @@ class Linker:
         seen = self._step.seen.pop(name, None)
         match binding.otherwise:
             case DataBinding() as before:
-                if before.step != binding.step:
-                    self._take(name, before)
-                elif before.otherwise is not None:
+                if before.otherwise is not None:
                     self._take_earlier(name, before)
+                if before.step != binding.step:
+                    self._pass_through(name, before)
             case CodeBinding() as before:
                 self._need(before.code.place)
             case ParameterBinding():
@@ -595,6 +639,15 @@ class Linker:
         if seen is not None:
             self._step.seen[name] = seen
         self._step = step
+
+    def _pass_through(self, name: Variable, before: DataBinding) -> None:
+        """The step only hands the value on: it loads it, and calls nothing of it."""
+        assert self._step is not None
+        self._step.inputs.setdefault(name, before)
+        carrying, self._carrying = self._carrying, True
+        for place in sorted(before.carries):
+            self._need(place)
+        self._carrying = carrying
 
     def _flows_at(self, place: Place) -> list[FunctionFlow | ClassFlow]:
         events = self.code[place].statement.events
@@ -675,6 +728,7 @@ class Linker:
         draft: StepDraft,
         *,
         carries: frozenset[Place] = frozenset(),
+        reads: frozenset[Variable] = frozenset(),
         flow: FunctionFlow | ClassFlow | None = None,
         stateful: bool = False,
     ) -> DataBinding:
@@ -685,6 +739,7 @@ class Linker:
             cell=self._cell or draft.cells[-1][1],
             line=line,
             carries=carries,
+            reads=reads,
             flow=flow,
             stateful=stateful,
         )
@@ -702,11 +757,17 @@ class Linker:
         origin = self._with_results(event.origin)
         before = self._lookup(name)
         stateful = origin.maker.rsplit(".", 1)[-1] in STATEFUL_MAKERS
-        carries = self._carries
+        carries, reads = self._carries, self._kept_reads
         if (self._branches or not event.definite) and isinstance(before, DataBinding):
             carries |= before.carries
+            reads |= before.reads
         made = self._new_data(
-            event.line, self._step, carries=carries, flow=event.flow, stateful=stateful
+            event.line,
+            self._step,
+            carries=carries,
+            reads=reads - {name},
+            flow=event.flow,
+            stateful=stateful,
         )
         if not event.definite:
             made = dataclasses.replace(made, otherwise=before)
@@ -744,20 +805,24 @@ class Linker:
             if not isinstance(before, DataBinding | CodeBinding | ParameterBinding):
                 continue
             self._use(Use(name=name, line=event.line, guarded=True, deferred=True))
-            is_data = isinstance(before, DataBinding)
-            carried = self._carries | (before.carries if isinstance(before, DataBinding) else set())
-            self._write(
-                name,
-                self._new_data(
+            if isinstance(before, DataBinding):
+                changed_value = self._new_data(
                     event.line,
                     self._step,
-                    carries=carried,
-                    flow=before.flow if isinstance(before, DataBinding) else None,
-                    stateful=before.stateful
-                    if isinstance(before, DataBinding)
-                    else not is_data and self._is_generator(before),
-                ),
-            )
+                    carries=self._carries | before.carries,
+                    reads=(self._kept_reads | before.reads) - {name},
+                    flow=before.flow,
+                    stateful=before.stateful,
+                )
+            else:
+                changed_value = self._new_data(
+                    event.line,
+                    self._step,
+                    carries=self._carries,
+                    reads=self._kept_reads - {name},
+                    stateful=self._is_generator(before),
+                )
+            self._write(name, changed_value)
         self._aliases.add(event.name, self._objects(event.adds))
 
     @staticmethod
@@ -937,6 +1002,22 @@ class Linker:
             if isinstance(event, Use):
                 look(event.name, called=event.called)
         return frozenset(carried)
+
+    def _read_by_kept_functions(self, statement: Statement) -> frozenset[Variable]:
+        """Give the names read by functions that the values of this statement may hold."""
+        kept: set[Variable] = set()
+        for event in statement.events:
+            if not isinstance(event, Use):
+                continue
+            binding = self._lookup(event.name)
+            if event.deferred and not (
+                event.given_to
+                and isinstance(self._lookup(Variable(event.given_to)), DataBinding)
+            ):
+                kept.add(event.name)
+            elif isinstance(binding, DataBinding):
+                kept |= binding.reads
+        return frozenset(kept)
 
     def _declared_input(self, name: Variable, cell: Cell) -> None:
         if self._lookup(name) is None:

@@ -97,6 +97,7 @@ class _Walker:
         self._branches = 0
         self._guards = 0
         self._deferred = 0
+        self._given_to = ""
         self._line = 1
 
     def take(self) -> list[Event]:
@@ -208,11 +209,9 @@ class _Walker:
         self._mutate(receiver, call.func.value, certain=False)
 
     def _do_assign(self, node: ast.Assign) -> None:
-        flow = self._lambda_flow(node.value) if len(node.targets) == 1 else None
-        if flow is not None and isinstance(node.targets[0], ast.Name):
-            self._bind(node.targets[0].id, _FRESH, flow)
-            return
         first = node.targets[0]
+        if len(node.targets) == 1 and self._defines_lambda(first, node.value):
+            return
         if (
             len(node.targets) == 1
             and isinstance(first, ast.Tuple | ast.List)
@@ -236,10 +235,7 @@ class _Walker:
     def _do_annassign(self, node: ast.AnnAssign) -> None:
         self.value(node.annotation)
         if node.value is not None:
-            flow = self._lambda_flow(node.value)
-            if flow is not None and isinstance(node.target, ast.Name):
-                self._bind(node.target.id, _FRESH, flow)
-            else:
+            if not self._defines_lambda(node.target, node.value):
                 self._assign(node.target, self.value(node.value))
 
     def _do_augassign(self, node: ast.AugAssign) -> None:
@@ -460,7 +456,13 @@ class _Walker:
         for event in flow.events:
             if isinstance(event, Use):
                 self._events.append(
-                    Use(name=event.name, line=event.line, guarded=event.guarded, deferred=True)
+                    Use(
+                        name=event.name,
+                        line=event.line,
+                        guarded=event.guarded,
+                        deferred=True,
+                        given_to=self._given_to,
+                    )
                 )
             elif isinstance(event, Bind):
                 self._events.append(
@@ -471,11 +473,15 @@ class _Walker:
             else:
                 self._events.append(event)
 
-    def _lambda_flow(self, node: ast.expr) -> FunctionFlow | None:
-        if not isinstance(node, ast.Lambda) or len(self._scopes) > 1:
-            return None
-        self._defaults(node.args)
-        return self._function_flow(node)
+    def _defines_lambda(self, target: ast.expr, value: ast.expr) -> bool:
+        """`f = lambda x: …` at the top level defines a function, like `def`."""
+        if len(self._scopes) > 1 or not (
+            isinstance(target, ast.Name) and isinstance(value, ast.Lambda)
+        ):
+            return False
+        self._defaults(value.args)
+        self._bind(target.id, _FRESH, self._function_flow(value))
+        return True
 
     # ---- expressions --------------------------------------------------------------------------
 
@@ -693,8 +699,12 @@ class _Walker:
                 receiver = self.value(inner)
             case other:
                 self.value(other)
+        outer = self._given_to
+        keeps = method in known.MUTATING_METHODS or not method
+        self._given_to = "" if keeps else _root(node.func)
         positional = [self.value(argument) for argument in node.args]
         keywords = [(k.arg or "", self.value(k.value)) for k in node.keywords]
+        self._given_to = outer
         call = Call(
             function=dotted,
             line=self._line,
@@ -824,7 +834,7 @@ class _Walker:
 
     def _line_magic(self, name: str, rest: str) -> None:
         if name in ipython.PYTHON_LINE_MAGICS:
-            self._run_python(_without_options(rest), own_names=name == "timeit")
+            self._run_python(_without_options(name, rest), own_names=name == "timeit")
         elif name in ("pinfo", "pinfo2"):
             self._interpolated("{" + rest.split(".")[0].split("[")[0] + "}")
         elif name in ("run", "pylab", "reset", "reset_selective", "xdel", "load", "store", "px"):
@@ -840,12 +850,13 @@ class _Walker:
                 words = [word for word in rest.split() if not word.startswith("-")]
                 if words and words[0].isidentifier():
                     self._bind(words[0], _FRESH)
-            elif name in ("timeit", "prun", "memit") and rest.strip():
-                code = _without_options(rest)
-                if code:
-                    self._run_python(code, own_names=True)
+            elif name == "timeit":
+                # The rest of the line is setup for the body, in one scope of their own.
+                body = f"{_without_options(name, rest)}\n{body}"
+                self._run_python(body, own_names=True)
+                return
             self._line += 1
-            self._run_python(body, own_names=name == "timeit")
+            self._run_python(body)
         elif name in ipython.FOREIGN_CELL_MAGICS:
             self._interpolated(rest)
             for option in ("out", "err"):
@@ -947,9 +958,19 @@ def _call_origin(
 
 def _is_axes(node: ast.expr) -> bool:
     """`df.plot()` leaves df alone, `ax.plot(x)` draws on ax: only the name can tell."""
-    while isinstance(node, ast.Subscript | ast.Attribute):
-        node = node.value
-    return isinstance(node, ast.Name) and re.match(r"_?(?:ax|fig)", node.id) is not None
+    return re.match(r"_?(?:ax|fig)", _root(node)) is not None
+
+
+def _root(node: ast.expr) -> str:
+    """Give the name that `a.b[0].c().d` starts with; empty when it starts with none."""
+    while True:
+        match node:
+            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Call(func=inner):
+                node = inner
+            case ast.Name(id=name):
+                return name
+            case _:
+                return ""
 
 
 def _is_inplace(node: ast.Call) -> bool:
@@ -971,7 +992,11 @@ def _leaves(body: Sequence[ast.stmt]) -> bool:
     return bool(body) and isinstance(body[-1], ast.Raise | ast.Return | ast.Continue | ast.Break)
 
 
-def _without_options(rest: str) -> str:
-    """Drop the leading `-n 10 -r3` of `%timeit` and its kind."""
-    match = re.match(r"\s*(?:-(?:[a-zA-Z]\s*\d+|[a-zA-Z]+)\s+|--[\w-]+\s+)*", rest + " ")
-    return rest[match.end() :].strip() if match else rest.strip()
+def _without_options(magic: str, rest: str) -> str:
+    """Drop the options before the code of `%timeit -n 10 …`, `%prun -s cumulative …`."""
+    takes_value = ipython.OPTIONS_WITH_VALUES.get(magic, "")
+    while match := re.match(r"\s*-([a-zA-Z])(\S*)(\s+|\Z)", rest):
+        rest = rest[match.end() :]
+        if match[1] in takes_value and not match[2]:
+            rest = re.sub(r"\A\s*\S+\s*", "", rest)
+    return re.sub(r"\A(?:\s*--[\w-]+\s+)*", "", rest).strip()

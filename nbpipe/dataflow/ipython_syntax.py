@@ -71,6 +71,14 @@ OWN_MAGICS: Final = frozenset({"pipeline", "artifacts", "drift"})
 
 # Magics whose argument is Python that runs in the author's namespace.
 PYTHON_LINE_MAGICS: Final = frozenset({"time", "timeit", "prun", "memit", "mprun", "lprun"})
+# Their options that are followed by a value.
+OPTIONS_WITH_VALUES: Final = {
+    "timeit": "nrp",
+    "prun": "lsTD",
+    "lprun": "fmTuz",
+    "mprun": "fT",
+    "memit": "rti",
+}
 PYTHON_CELL_MAGICS: Final = frozenset({"time", "timeit", "prun", "capture", "memit", "debug"})
 
 # Cell magics whose body is no Python and touches no variable unless interpolated.

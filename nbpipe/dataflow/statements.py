@@ -101,7 +101,7 @@ def _kind(node: ast.stmt) -> StatementKind:
         case ast.Import() | ast.ImportFrom():
             return StatementKind.IMPORT
         case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=[]) if all(
-            _is_import_or_constant(s)
+            _is_setup_in_try(s)
             for s in (*body, *orelse, *(s for h in handlers for s in h.body))
         ) and any(isinstance(s, ast.Import | ast.ImportFrom) for s in body):
             return StatementKind.IMPORT
@@ -135,9 +135,12 @@ def _only_names(targets: Sequence[ast.expr]) -> bool:
     )
 
 
-def _is_import_or_constant(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Import | ast.ImportFrom | ast.Pass) or (
-        _kind(node) in (StatementKind.CONSTANT, StatementKind.TEXT)
+def _is_setup_in_try(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Pass) or _kind(node) in (
+        StatementKind.IMPORT,
+        StatementKind.DEFINITION,
+        StatementKind.CONSTANT,
+        StatementKind.TEXT,
     )
 
 

@@ -43,13 +43,22 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Use:
-    """A name is read. `guarded`: a NameError here is caught; `deferred`: only when called."""
+    """A name is read.
+
+    Attributes:
+        guarded: a NameError here is caught.
+        deferred: it is read only when a function made here is called.
+        called: it is what is called, not passed on.
+        given_to: for a deferred one, the name whose method the function is passed to. Methods of
+            data use such a function up (`df.apply(lambda …)`); whatever else may keep it.
+    """
 
     name: Variable
     line: int
     guarded: bool = False
     deferred: bool = False
     called: bool = False
+    given_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ def facts(source: str) -> tuple[set[str], set[str], set[str]]:
         ("%timeit q = f(y)", "f y", "", ""),
         ("%%time\nx = f(y)", "f y", "x", ""),
         ("%%capture out\nx = f(y)", "f y", "out x", ""),
-        ("%%timeit s = f(a)\ng(s)", "f a g s", "", ""),
+        ("%%timeit s = f(a)\ng(s)", "f a g", "", ""),
         ("%prun f(y)", "f y", "", ""),
         ("files = !ls {d} $e", "d e", "files", ""),
         ("!echo hi", "", "", ""),
