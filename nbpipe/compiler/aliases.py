@@ -3,7 +3,8 @@
 Two relations, both kept closed so that rebinding a name never hides a path through it:
 
 - *peers* are one object, or views of one memory (`b = a`, `v = a[1:]`);
-- *parts* are objects held by another (`c = [a, b]`, `x = frame["x"]`).
+- *parts* are objects held by another (`c = [a, b]`, `x = frame["x"]`). One that was taken out may
+  be any of those that were put in.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ class Aliases:
         self._peers: dict[Variable, set[Variable]] = {}
         self._parts: dict[Variable, set[Variable]] = {}
         self._holders: dict[Variable, set[Variable]] = {}
+        self._taken_from: dict[Variable, set[Variable]] = {}
 
     def bind(
         self,
@@ -43,6 +45,7 @@ class Aliases:
             self._peers.setdefault(name, set()).add(peer)
         for holder in holders - {name}:
             self._link(holder, name)
+            self._taken_from.setdefault(name, set()).add(holder)
         for part in parts - {name}:
             self._link(name, part)
 
@@ -59,8 +62,10 @@ class Aliases:
             self._peers[peer].discard(name)
         for part in self._parts.pop(name, set()):
             self._holders[part].discard(name)
+            self._taken_from.get(part, set()).discard(name)
         for holder in self._holders.pop(name, set()):
             self._parts[holder].discard(name)
+        self._taken_from.pop(name, None)
 
     def changed_with(self, name: Variable, *, deep: bool) -> frozenset[Variable]:
         """Give every name whose value may differ once the object of `name` is changed in place.
@@ -74,7 +79,13 @@ class Aliases:
                 for part in self._parts.get(one, ()):
                     changed |= {part, *self._of(part)}
         for one in tuple(changed):
-            changed |= self._holders.get(one, set())
+            for holder in self._holders.get(one, ()):
+                changed.add(holder)
+                for other in self._parts[holder]:
+                    if holder in self._taken_from.get(one, ()) or (
+                        holder in self._taken_from.get(other, ())
+                    ):
+                        changed |= {other, *self._of(other)}
         return frozenset(changed)
 
     def _of(self, name: Variable) -> set[Variable]:

@@ -104,6 +104,7 @@ class Linker:
         self._carries: frozenset[Place] = frozenset()
         self._kept_reads: frozenset[Variable] = frozenset()
         self._visiting: set[int] = set()
+        self._made_together: dict[int, Variable] = {}
         self._carrying = False
         self._branches: list[dict[Variable, Binding | None]] = []
 
@@ -774,10 +775,20 @@ class Linker:
         self._write(name, made)
         self._aliases.bind(
             name,
-            shares=self._objects(origin.shares),
+            shares=self._objects(origin.shares | self._siblings(name, event.origin)),
             part_of=self._objects(origin.part_of),
             holds=self._objects(origin.holds),
         )
+
+    def _siblings(self, name: Variable, origin: Origin) -> Names:
+        """Functions that one call made may share its local variables."""
+        for call in origin.calls:
+            binding = self._lookup(Variable(call.function)) if call.function else None
+            flow = binding.flow if isinstance(binding, CodeBinding | DataBinding) else None
+            if isinstance(flow, FunctionFlow) and flow.nested:
+                first = self._made_together.setdefault(id(call), name)
+                return frozenset({first} - {name})
+        return frozenset()
 
     def _objects(self, names: Iterable[Variable]) -> list[Variable]:
         """Leave out names that stand for code: modules and functions share nothing."""
@@ -878,8 +889,19 @@ class Linker:
                 isinstance(binding, DataBinding) and binding.stateful
             ):
                 self._mutate(Mutate(name=name, line=event.line))
+        if self._is_closure(event.function):
+            self._mutate(Mutate(name=Variable(event.function), line=event.line))
         for flow, passed in self._callees(event):
             self._run(flow, passed, event.line, depth=0)
+
+    def _is_closure(self, function: str) -> bool:
+        """Say whether this is a function that another one made: calling it may change it."""
+        binding = self._lookup(Variable(function)) if function else None
+        return isinstance(binding, DataBinding) and any(
+            isinstance(flow, FunctionFlow) and flow.nested
+            for place in binding.carries
+            for flow in self._flows_at(place)
+        )
 
     def _random_call(self, event: Call) -> None:
         assert self._step is not None
