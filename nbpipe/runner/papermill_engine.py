@@ -117,7 +117,7 @@ class NbpipeEngine(NBClientEngine):  # type: ignore[misc]  # papermill ships no 
     """papermill's engine `nbpipe`: also `papermill --engine nbpipe in.ipynb out.ipynb`."""
 
     @classmethod
-    def execute_notebook(
+    def execute_notebook(  # noqa: PLR0913 - papermill's signature, and one more.
         cls,
         nb: Any,  # noqa: ANN401 - a NotebookNode; nbformat ships no types.
         kernel_name: str,
@@ -202,6 +202,11 @@ class _Progress(NotebookExecutionManager):  # type: ignore[misc]
 
 class StepNotebookClient(PapermillNotebookClient):  # type: ignore[misc]
     """nbclient, with a kernel that is watched, a deadline for all cells, and bounded text."""
+
+    # nbclient's attributes; `km` and `kc` are None while there is no kernel.
+    km: Any
+    kc: Any
+    clear_before_next_output: bool
 
     def __init__(self, progress: _Progress, execution: Execution, **options: Any) -> None:  # noqa: ANN401
         super().__init__(progress, iopub_timeout=60, **options)

@@ -45,7 +45,7 @@ def _by_cell_number(step: Step, outputs: CellOutputs) -> Iterator[tuple[int, lis
 
 
 def _fitted(body: Sequence[list[Json] | None], cells: int) -> Sequence[list[Json] | None]:
-    """Give one list of outputs a cell: an edit that keeps the step's key may join or split cells."""
+    """Give outputs cell by cell, also after an edit that joined or split cells of the step."""
     if len(body) == cells or cells == 0:
         return body[:cells]
     together = [output for cell_outputs in body for output in cell_outputs or ()]

@@ -33,7 +33,8 @@ _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 _CELL: Final = re.compile(rf"(Cell{_ANSI} {_ANSI}In\[)(\d+)(\]{_ANSI}, line )(\d+)")
 _LISTED: Final = re.compile(rf"^({_ANSI})([- ]*>? *)({_ANSI})(\d+)(?=\x1b| |$)", re.MULTILINE)
 _OURS: Final = re.compile(
-    r"\s*File .*[/\\](?:IPython|ipykernel|papermill|nbclient|nbpipe[/\\](?:kernel|store|model))[/\\]"
+    r"\s*File .*[/\\]"
+    r"(?:IPython|ipykernel|papermill|nbclient|nbpipe[/\\](?:kernel|store|model))[/\\]"
 )
 _TIMED: Final = re.compile(r"\s*File <timed exec>:(\d+)")
 _MAGIC_CALL: Final = "get_ipython().run_cell_magic("

@@ -158,7 +158,7 @@ class StepKernelManager(AsyncKernelManager):
         """Start the kernel process."""
         self.kernel_id = self.kernel_id or str(uuid.uuid4())
         specification = self._kernel_spec
-        assert specification is not None  # noqa: S101 - set in `of`.
+        assert specification is not None
         if "kernel_provisioner" not in specification.metadata:
             self.provisioner = StepProvisioner(
                 kernel_id=self.kernel_id, kernel_spec=specification, parent=self

@@ -1,0 +1,122 @@
+"""The three calls of a step notebook: `begin`, `load`, `save`."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+from nbpipe.errors import NbpipeError
+from nbpipe.kernel.cell_errors import CellErrorWatch
+from nbpipe.kernel.exchange import (
+    REQUEST_VARIABLE,
+    KernelProblem,
+    KernelReport,
+    KernelRequest,
+    read_request,
+    write_report,
+)
+from nbpipe.kernel.file_access import FileAccess
+from nbpipe.kernel.problems import StepNotebookError
+from nbpipe.kernel.seeding import seed_generators
+from nbpipe.kernel.standalone import commit, find_store, newest_inputs, standalone_seed
+from nbpipe.kernel.step_io import StepIo, StepSide
+from nbpipe.model.names import PipelineName, StepName, Variable
+from nbpipe.store.artifacts import ArtifactStore
+from nbpipe.store.blobs.local import LocalBlobs
+
+# A kernel runs one step at a time; in an interactive one, the latest that began.
+_current: StepIo | None = None
+
+# Python writes here when native code crashes, so it stays open as long as the process lives.
+_crash_report: TextIO | None = None
+
+
+def begin(pipeline: str, step: str, definitions: Iterable[str] = ()) -> None:
+    """Say which step this kernel runs, seed the random generators, and watch for exceptions.
+
+    `definitions` are the notebook's functions and classes that stored values may refer to. With
+    `$NBPIPE_REQUEST` the driver's request counts; without it the step works on its own, with the
+    store that `find_store` finds.
+    """
+    global _current  # noqa: PLW0603 - the state of this process, which is the step's.
+    shell = _shell()
+    request_path = os.environ.get(REQUEST_VARIABLE)
+    if request_path:
+        side, seed = _asked_side(read_request(Path(request_path)))
+    else:
+        side = _standalone_side(PipelineName(pipeline), StepName(step))
+        seed = standalone_seed(pipeline, step)
+    _current = StepIo(side, shell.user_ns, definitions=definitions)
+    if request_path:
+        CellErrorWatch(shell, _current.note_error)
+    seed_generators(seed)
+
+
+def load(upstream: Mapping[str, str]) -> None:
+    """Put inputs into the namespace: variable → step that makes it."""
+    _begun().load(upstream)
+
+
+def save(required: Sequence[str], optional: Sequence[str] = ()) -> None:
+    """Store outputs: `required` ones must be storable, `optional` ones are stored if they are."""
+    _begun().save(required, optional)
+
+
+def _begun() -> StepIo:
+    if _current is None:
+        raise _refusal("This step notebook has not begun.", "Run its cells from the top.")
+    return _current
+
+
+def _shell() -> Any:  # noqa: ANN401 - IPython's shell; importing its type would import IPython.
+    interactive = sys.modules.get("IPython")
+    shell = interactive.get_ipython() if interactive is not None else None
+    if shell is None:
+        raise _refusal("A step notebook runs in a Jupyter kernel.", "Run it with papermill.")
+    return shell
+
+
+def _asked_side(request: KernelRequest) -> tuple[StepSide, int]:
+    global _crash_report  # noqa: PLW0603 - as above.
+    _crash_report = Path(request.crash_report).open("w", encoding="utf-8")  # noqa: SIM115
+    faulthandler.enable(_crash_report)
+    files = FileAccess(request.watched_files)
+    files.watch()
+    return StepSide(
+        blobs=LocalBlobs(Path(request.store) / "objects"),
+        trusted=request.trusted,
+        inputs=lambda upstream: {
+            Variable(name): request.inputs[Variable(name)] for name in upstream
+        },
+        deliver=lambda report: write_report(report, Path(request.report)),
+        files_written=lambda: files.written,
+    ), request.seed
+
+
+def _standalone_side(pipeline: PipelineName, step: StepName) -> StepSide:
+    started = datetime.now(UTC)
+    try:
+        store = ArtifactStore.open(find_store(Path.cwd()))
+    except NbpipeError as error:
+        raise _refusal(error.message, error.hint) from error
+
+    def deliver(report: KernelReport) -> None:
+        if report.saved:
+            commit(store, pipeline, step, report, started=started)
+
+    return StepSide(
+        blobs=store.blobs,
+        trusted=store.trusted,
+        inputs=lambda upstream: newest_inputs(store, pipeline, upstream),
+        deliver=deliver,
+        files_written=tuple,
+    )
+
+
+def _refusal(message: str, hint: str) -> StepNotebookError:
+    return StepNotebookError(KernelProblem(kind="store", message=message, hint=hint))

@@ -1,0 +1,199 @@
+"""One step, as its kernel sees it: inputs come in, the body runs, outputs go out.
+
+Inputs are fingerprinted when they were loaded and again when the step saves: one that differs, or
+shares state with other inputs than before, was changed in place, whatever the analysis said, and
+is stored as a new version. What two immediate fingerprints do not agree on (its pickle depends on
+the moment) is left out of this, and so is a name that the step bound to another object.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from nbpipe.errors import NbpipeError, StoreUnavailableError
+from nbpipe.kernel.exchange import CellError, KernelProblem, KernelReport, Unstorable
+from nbpipe.kernel.optional_values import is_worth_keeping
+from nbpipe.kernel.problems import StepNotebookError
+from nbpipe.model.artifact import StoredValue
+from nbpipe.model.names import Variable
+from nbpipe.store.blobs.protocol import BlobStore
+from nbpipe.store.values import StoredValues, fingerprints, load_values, store_values
+
+# What the step works on: names to the values of an author, of any type.
+Namespace = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Imprint:
+    """What can be compared of an input: its content, and the inputs that it shares state with."""
+
+    content: str | None
+    shared_with: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loaded:
+    """An input as it was when it came in; `is_same` recognises the object."""
+
+    imprint: _Imprint
+    is_same: Callable[[object], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepSide:
+    """Where inputs come from and reports go: the driver's files, or the store itself."""
+
+    blobs: BlobStore
+    trusted: bool
+    inputs: Callable[[Mapping[str, str]], Mapping[Variable, StoredValue | None]]
+    deliver: Callable[[KernelReport], None]
+    files_written: Callable[[], tuple[str, ...]]
+
+
+class StepIo:
+    """Loads and saves for one step in one kernel."""
+
+    def __init__(self, side: StepSide, namespace: Namespace, *, definitions: Iterable[str]) -> None:
+        self._side = side
+        self._namespace = namespace
+        self._definitions = frozenset(definitions)
+        self._loaded: dict[Variable, _Loaded] = {}
+
+    def note_error(self, error: CellError) -> None:
+        """Report an exception of the author's."""
+        self._side.deliver(KernelReport(error=error))
+
+    def load(self, upstream: Mapping[str, str]) -> None:
+        """Put inputs into the namespace; those that the upstream step left unbound stay unbound."""
+        with self._problems_reported("input"):
+            found = self._side.inputs(upstream)
+            values = [value for value in found.values() if value is not None]
+            self._namespace.update(
+                load_values(self._side.blobs, values, self._namespace, trusted=self._side.trusted)
+            )
+            names = [value.variable for value in values]
+            first, second = self._imprints(names), self._imprints(names)
+            for name in names:
+                if first[name].content is not None and first[name] == second[name]:
+                    self._loaded[name] = _Loaded(
+                        imprint=first[name], is_same=_identity(self._namespace[name])
+                    )
+
+    def save(self, required: Sequence[str], optional: Sequence[str]) -> None:
+        """Store what is bound, and report it."""
+        with self._problems_reported("output"):
+            bound = [Variable(name) for name in required if name in self._namespace]
+            kept = [
+                Variable(name)
+                for name in optional
+                if name in self._namespace and is_worth_keeping(name, self._namespace[name])
+            ]
+            changed = [name for name in self._changed_inputs() if name not in {*bound, *kept}]
+            stored = self._store([*bound, *changed], kept)
+            unstorable = [name for name in bound if name in stored.failures]
+            if unstorable:
+                raise StepNotebookError(self._unstorable(unstorable, stored))
+            self._side.deliver(
+                KernelReport(
+                    saved=True,
+                    outputs=stored.values,
+                    unbound=tuple(
+                        Variable(name)
+                        for name in (*required, *optional)
+                        if name not in self._namespace
+                    ),
+                    changed=tuple(changed),
+                    notes=tuple(
+                        f"'{name}' changed in place and cannot be stored: "
+                        f"{stored.failures[name].message}"
+                        for name in changed
+                        if name in stored.failures
+                    ),
+                    files_written=self._side.files_written(),
+                )
+            )
+
+    def _store(self, wanted: Sequence[Variable], kept: Sequence[Variable]) -> StoredValues:
+        stored = self._store_together([*wanted, *kept])
+        if kept and any(name in stored.failures for name in wanted):
+            # An unasked-for value that shares state with a wanted one must not stand in its way.
+            return self._store_together(wanted)
+        return stored
+
+    def _store_together(self, names: Sequence[Variable]) -> StoredValues:
+        return store_values(self._side.blobs, self._namespace, names, definitions=self._definitions)
+
+    def _changed_inputs(self) -> Iterator[Variable]:
+        names = [
+            name
+            for name, loaded in self._loaded.items()
+            if name in self._namespace and loaded.is_same(self._namespace[name])
+        ]
+        for name, now in self._imprints(names).items():
+            before = self._loaded[name].imprint
+            if now.content != before.content or now.shared_with != before.shared_with & {*names}:
+                yield name
+
+    def _imprints(self, names: Sequence[Variable]) -> dict[Variable, _Imprint]:
+        found: dict[Variable, _Imprint] = {}
+        for group, together in self._fingerprints(names).items():
+            for name in group:
+                # By itself, so that it can still be compared when another of the group is gone.
+                alone = (
+                    self._fingerprints([name])[frozenset({name})] if len(group) > 1 else together
+                )
+                found[Variable(name)] = _Imprint(content=alone, shared_with=group)
+        return found
+
+    def _fingerprints(self, names: Sequence[str]) -> dict[frozenset[str], str | None]:
+        return fingerprints(self._namespace, names, definitions=self._definitions)
+
+    def _unstorable(self, names: Sequence[Variable], stored: StoredValues) -> KernelProblem:
+        found = [
+            Unstorable(
+                variable=name,
+                type=stored.failures[name].type,
+                reason=stored.failures[name].message,
+            )
+            for name in names
+        ]
+        listed = ", ".join(f"'{each.variable}' ({each.type})" for each in found)
+        return KernelProblem(
+            kind="output",
+            message=f"Cannot store {listed}: {found[0].reason}",
+            hint=stored.failures[names[0]].hint,
+            unstorable=tuple(found),
+        )
+
+    @contextmanager
+    def _problems_reported(self, kind: str) -> Iterator[None]:
+        try:
+            yield
+        except StepNotebookError as error:
+            self._side.deliver(KernelReport(problem=error.problem))
+            raise
+        except StoreUnavailableError as error:
+            raise self._reported("store", error) from error
+        except NbpipeError as error:
+            raise self._reported(kind, error) from error
+
+    def _reported(self, kind: str, error: NbpipeError) -> StepNotebookError:
+        problem = KernelProblem(kind=kind, message=error.message, hint=error.hint)
+        self._side.deliver(KernelReport(problem=problem))
+        return StepNotebookError(problem)
+
+
+def _identity(value: object) -> Callable[[object], bool]:
+    """Give a test for being `value` that does not keep it alive."""
+    try:
+        reference = weakref.ref(value)
+    except TypeError:
+        # Lists, dicts and numbers allow no weak reference; a rebound name then still has another
+        # id, because both objects exist at the moment of binding.
+        known = id(value)
+        return lambda other: id(other) == known
+    return lambda other: reference() is other

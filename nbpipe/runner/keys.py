@@ -1,0 +1,76 @@
+"""The keys of the steps in a run, from what upstream steps made and what lies around."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from nbpipe.model.artifact import StoredValue
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.pipeline import ParameterValue, Step
+from nbpipe.model.run import KeyParts, StepResult, StepRun
+from nbpipe.runner.environment_of import EnvironmentProbe
+from nbpipe.runner.step_key import KeyEnvironment, step_key
+from nbpipe.store.index.results import StoredStep
+
+
+class KeyMaker:
+    """Makes the keys of the steps of one run. Outcomes of upstream steps must be added first."""
+
+    def __init__(
+        self, parameters: Mapping[Variable, ParameterValue], probe: EnvironmentProbe
+    ) -> None:
+        self._parameters = parameters
+        self._probe = probe
+        self._outputs: dict[StepName, Mapping[Variable, StoredValue]] = {}
+        self._environments: dict[StepName, KeyEnvironment] = {}
+
+    def add_outcome(self, step_run: StepRun) -> None:
+        """Take note of what a step made, or what was found for it."""
+        self._outputs[step_run.step] = {
+            variable: version.value for variable, version in step_run.outputs.items()
+        }
+
+    def inputs_of(self, step: Step) -> dict[Variable, StoredValue | None]:
+        """Give the step's inputs; None for what the upstream step left unbound."""
+        return {i.variable: self._outputs[i.upstream].get(i.variable) for i in step.inputs}
+
+    def key_of(self, step: Step) -> KeyParts:
+        """Give the step's key as things stand now."""
+        environment = self._probe.environment_of(step)
+        self._environments[step.name] = environment
+        return step_key(step, self._parameters, self.inputs_of(step), environment)
+
+    def key_after(self, step: Step, key: KeyParts, result: StepResult) -> KeyParts:
+        """Give the key under which a result is stored.
+
+        It is the key from before the step ran, but files that the step made count as it left
+        them: the next run finds them so, and one that was changed or deleted since is made anew.
+        """
+        before = self._environments[step.name]
+        after = self._probe.literal_files(step)
+        files = {n: d for n, d in before.files.items() if n not in result.files_written}
+        made = {
+            name: digest
+            for name, digest in after.items()
+            if name in result.files_written or name not in before.files
+        }
+        if files | made == before.files:
+            return key
+        environment = replace(before, files=files | made)
+        return step_key(step, self._parameters, self.inputs_of(step), environment)
+
+    def save(self) -> None:
+        """Keep what the next run can use."""
+        self._probe.save()
+
+
+def missing_outputs(step: Step, stored: StoredStep) -> tuple[Variable, ...]:
+    """Give what later steps need of `step` and an earlier result, made when nobody did, lacks."""
+    return tuple(
+        output.variable
+        for output in step.outputs
+        if output.required
+        and output.variable not in stored.outputs
+        and output.variable not in stored.unbound
+    )
