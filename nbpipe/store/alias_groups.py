@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from nbpipe.store.serializers.notebook_pickler import (
+from nbpipe.store.serializers.by_reference import (
     CACHED_FUNCTION,
     definition_path,
     is_importable,
@@ -132,9 +132,7 @@ class _Walk:
                     self.reaching_session.add(position)
                 elif act == _LINK:
                     seen_by[id(value)] = position
-                    # CPython does not track dictionaries that hold only simple values.
-                    if kind is not dict or gc.is_tracked(value):
-                        plain.append(value)
+                    plain.append(value)
                 else:
                     seen_by[id(value)] = position
                     assert callable(act)
@@ -261,7 +259,7 @@ def _ids_of_library_state() -> list[int]:
 def _arrays_of(values: Any) -> Iterable[Any]:  # noqa: ANN401 - numpy and pandas are optional
     if hasattr(values, "__array_interface__"):
         return [values]
-    parts = (getattr(values, name, None) for name in _EXTENSION_ARRAY_PARTS)
+    parts = [getattr(values, "_ndarray", None), *getattr(values, "__dict__", {}).values()]
     return [part for part in parts if type(part).__name__ == "ndarray"]
 
 
@@ -345,7 +343,3 @@ _IMMUTABLE_BY_NAME: Final = frozenset({
 _IS_HEAP_TYPE: Final = 1 << 9
 
 _FRAME_INTERNALS: Final = frozenset({"_mgr", "_item_cache", "_cacher", "_is_copy", "_flags"})
-
-_EXTENSION_ARRAY_PARTS: Final = (
-    "_ndarray", "_data", "_mask", "_left", "_right", "_sparse_values",
-)  # fmt: skip

@@ -116,11 +116,13 @@ def load_values(
         CorruptStoreError: a blob is gone or damaged.
         ConfigurationError: a newer version or a plug-in wrote the value.
     """
-    members_by_bundle: dict[Digest, list[StoredValue]] = {}
+    # Two groups with equal content have one bundle, and still share nothing with each other.
+    members_by_group: dict[tuple[Digest, str], list[StoredValue]] = {}
     for value in values:
-        members_by_bundle.setdefault(value.bundle, []).append(value)
+        group = _names_in(value.member) or value.variable
+        members_by_group.setdefault((value.bundle, group), []).append(value)
     loaded: dict[str, object] = {}
-    for digest, members in members_by_bundle.items():
+    for (digest, _), members in members_by_group.items():
         names = " and ".join(repr(str(member.variable)) for member in members)
         bundle = read_bundle(blobs, digest)
         if bundle.format.name == pickled_objects.FORMAT.name and not trusted:
@@ -132,7 +134,7 @@ def load_values(
         try:
             content = _load_bundle(blobs, bundle, namespace, serializers)
             for member in members:
-                loaded[member.variable] = _member(content, member.member)
+                loaded[member.variable] = _taken_from(content, member.member)
         except NbpipeError as error:
             if isinstance(error, UserError) and not isinstance(error, ConfigurationError):
                 raise UserError(f"Cannot load {names}. {error.message}", hint=error.hint) from error
@@ -255,14 +257,14 @@ class _Storing:
             Variable(name): StoredValue(
                 variable=Variable(name),
                 bundle=digest,
-                member="" if len(group) == 1 else str(place),
-                content=digest if len(group) == 1 else digest_structure((digest, str(place))),
+                member=member,
+                content=digest_structure((digest, member)) if member else digest,
                 format=written,
                 size=bundle.size,
-                summary=summarize(members[place]),
+                summary=summarize(self._namespace[name]),
                 definitions=used,
             )
-            for place, name in enumerate(group)
+            for name, member in _members_of(group).items()
         }
 
     def _prove(
@@ -294,8 +296,7 @@ class _Storing:
         if not used <= self._definitions:
             names = ", ".join(sorted(used - self._definitions))
             raise _NotKept(f"it refers to {names}, which later steps do not define")
-        places = ["" if len(group) == 1 else str(place) for place in range(len(group))]
-        loaded = {name: _member(content, place) for name, place in zip(group, places, strict=True)}
+        loaded = {name: _taken_from(content, member) for name, member in _members_of(group).items()}
         for name, member in zip(group, members, strict=True):
             if not _is_same_type(type(member), type(loaded[name])):
                 raise _NotKept(f"it would come back as {type_name(type(loaded[name]))}")
@@ -334,8 +335,19 @@ def _load_alone(
     return serializer_of(written, serializers).load(head, buffers)
 
 
-def _member(content: Any, member: str) -> object:  # noqa: ANN401 - the value, or a tuple of values
-    return content[int(member)] if member else content
+def _members_of(group: Sequence[str]) -> dict[str, str]:
+    """Give for each variable its place in the bundle: its number, and who is there, as `1 a b`."""
+    if len(group) == 1:
+        return {group[0]: ""}
+    return {name: f"{number} {' '.join(group)}" for number, name in enumerate(group)}
+
+
+def _names_in(member: str) -> str:
+    return member.partition(" ")[2]
+
+
+def _taken_from(content: Any, member: str) -> object:  # noqa: ANN401 - the value, or all values
+    return content[int(member.partition(" ")[0])] if member else content
 
 
 def _is_same_type(before: type, after: type) -> bool:

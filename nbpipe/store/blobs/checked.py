@@ -2,8 +2,8 @@
 
 Hashing a gigabyte takes a fifth of a second, mapping it takes none. So the digest of a large file
 is checked once per start of the machine: a line in this log says that the file with this inode,
-size and these times was found right. Whatever changes the bytes changes `ctime`, which no program can
-set, and after a crash or a power cut the machine has another boot id; both mean a full check.
+size and these times was found right. Whatever changes the bytes changes `ctime`, which no program
+can set, and after a crash or a power cut the machine has another boot id; both mean a full check.
 Where there is no boot id or no true `ctime` (Windows), every load checks.
 """
 

@@ -18,21 +18,22 @@ pass; where there is any, a second pass writes it down (`Sharing`).
 
 from __future__ import annotations
 
-import functools
-import gc
-import io
 import sys
 import types
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pickle import PickleBuffer, PicklingError
-from typing import IO, Any, Final, TypeAlias
+from typing import IO, Any, Final
 
 import cloudpickle
 from cloudpickle import cloudpickle as by_value
 
 from nbpipe.store.serializers import pandas_blocks, rebuild
+from nbpipe.store.serializers.by_reference import (
+    CACHED_FUNCTION,
+    definition_path,
+    is_importable,
+)
 from nbpipe.store.serializers.numpy_memory import (
     Extent,
     extent,
@@ -43,15 +44,10 @@ from nbpipe.store.serializers.numpy_memory import (
     rebuild_memory,
     rebuild_object_array,
 )
-
-# What `__reduce__` gives, with contents of any type, or NotImplemented for "as pickle does".
-Reduced: TypeAlias = Any
+from nbpipe.store.serializers.reducers import BY_NAME, BY_TYPE, Reduced, Reducer
 
 # Where IPython keeps a cell's source for tracebacks differs from process to process.
 _NOTEBOOK_FILE: Final = "<notebook>"
-# The type of what `functools.lru_cache` makes; it has no public name.
-CACHED_FUNCTION: Final = type(functools.lru_cache(len))
-
 # How cloudpickle takes classes and functions apart is not public; these three are what is used.
 _reduce_class_by_value: Final = by_value._class_reduce  # noqa: SLF001
 _names_of_globals: Final = by_value._extract_code_globals  # noqa: SLF001
@@ -112,7 +108,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
         self._own_arrays: set[int] = set()
         self._codes: dict[int, tuple[types.CodeType, types.CodeType]] = {}
         self._tracks = pandas_blocks.uses_copy_on_write()
-        self._reducers: dict[type, Callable[[Any], Reduced] | None] = {}
+        self._reducers: dict[type, Reducer | None] = {}
 
     def found_sharing(self) -> Sharing:
         """Give the sharing that was met while pickling."""
@@ -127,30 +123,25 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
             reduce = self._reducers[kind] = self._reducer_of(kind)
         return NotImplemented if reduce is None else reduce(value)
 
-    def _reducer_of(self, kind: type) -> Callable[[Any], Reduced] | None:
+    def _reducer_of(self, kind: type) -> Reducer | None:
         if issubclass(kind, type):
             return self._reduce_class
-        own: dict[type, Callable[[Any], Reduced]] = {
+        own: dict[type, Reducer] = {
             types.FunctionType: self._reduce_function,
             CACHED_FUNCTION: self._reduce_cached_function,
             _Mark: _Mark.reduce,
         }
         if kind in own:
             return own[kind]
-        if kind in _REDUCERS:
-            return _REDUCERS[kind]
+        if kind in BY_TYPE:
+            return BY_TYPE[kind]
         for base in kind.__mro__:
-            match base.__module__, base.__qualname__:
-                case "numpy", "memmap":
-                    return _reduce_memory_map
+            place = (base.__module__, base.__qualname__)
+            if place in BY_NAME:
+                return BY_NAME[place]
+            match place:
                 case "numpy", "ndarray":
                     return self._reduce_array if kind is base else None
-                case "matplotlib.figure", "Figure":
-                    return _reduce_figure
-                case "IPython.core.interactiveshell", "InteractiveShell":
-                    return _refuse_shell
-                case "pandas._libs.internals", "BlockValuesRefs":
-                    return _reduce_tracker
                 case "pandas.core.internals.blocks", "Block" if self._tracks:
                     return self._reduce_block
                 case _, "RangeIndex" | "MultiIndex":
@@ -348,109 +339,9 @@ class _Mark:
         return self._made_by
 
 
-def definition_path(
-    value: Any,  # noqa: ANN401 - a function, class or wrapper
-    namespace: Mapping[str, object],
-    shipped: frozenset[str],
-) -> str | None:
-    """Give the name, dotted for what a class holds, by which shipped source defines `value`."""
-    path = getattr(value, "__qualname__", None)
-    if not isinstance(path, str):
-        return None
-    root, *rest = path.split(".")
-    if root not in shipped or root not in namespace:
-        return None
-    found: object = namespace[root]
-    for name in rest:
-        found = getattr(found, name, None)
-    return path if found is value else None
-
-
-def is_importable(value: Any) -> bool:  # noqa: ANN401 - a function, class or wrapper
-    """Say whether importing the value's module gives this very value; the notebook is no module."""
-    module = getattr(value, "__module__", None)
-    path = getattr(value, "__qualname__", None)
-    if module == "__main__" or not isinstance(module, str) or not isinstance(path, str):
-        return False
-    found: object = sys.modules.get(module)
-    for name in path.split("."):
-        found = getattr(found, name, None)
-    return found is value
-
-
 def _without_file(code: types.CodeType) -> types.CodeType:
     constants = tuple(
         _without_file(constant) if isinstance(constant, types.CodeType) else constant
         for constant in code.co_consts
     )
     return code.replace(co_filename=_NOTEBOOK_FILE, co_consts=constants)
-
-
-# Types that cloudpickle copies or turns into others.
-
-
-def _reduce_cell(cell: types.CellType) -> Reduced:
-    try:
-        content = cell.cell_contents
-    except ValueError:
-        return rebuild.empty_cell, ()
-    return rebuild.empty_cell, (), (content,), None, None, rebuild.set_cell
-
-
-def _reduce_dictionary_view(make: Callable[..., object]) -> Callable[[Any], Reduced]:
-    def reduce(view: object) -> Reduced:
-        (dictionary,) = gc.get_referents(view)
-        return make, (dictionary,)
-
-    return reduce
-
-
-def _reduce_mapping_proxy(proxy: object) -> Reduced:
-    (mapping,) = gc.get_referents(proxy)
-    return types.MappingProxyType, (mapping,)
-
-
-def _refuse_memoryview(_view: object) -> Reduced:
-    raise PicklingError("cannot pickle 'memoryview' object: it is a window on other memory")
-
-
-def _reduce_file(file: io.TextIOWrapper) -> Reduced:
-    for name in ("stdout", "stderr", "stdin"):
-        if file is getattr(sys, name):
-            return getattr, (sys, name)
-    raise PicklingError(f"cannot pickle an open file ({getattr(file, 'name', 'no name')!r})")
-
-
-def _reduce_memory_map(array: Any) -> Reduced:  # noqa: ANN401 - numpy is optional
-    if array.base is not None and getattr(array, "mode", "") in ("r+", "w+"):
-        raise PicklingError("cannot pickle a numpy.memmap that writes to its file")
-    return NotImplemented
-
-
-def _reduce_figure(figure: Any) -> Reduced:  # noqa: ANN401 - matplotlib is optional
-    # A figure that pyplot manages would open itself in pyplot when it is loaded, which changes
-    # what `plt.plot` draws on. Jupyter's inline backend closes figures after each cell anyway.
-    make, arguments, state, *rest = figure.__reduce_ex__(5)
-    return (make, arguments, {k: v for k, v in state.items() if k != "_restore_to_pylab"}, *rest)
-
-
-def _refuse_shell(_shell: object) -> Reduced:
-    raise PicklingError("it refers to the running IPython session (`get_ipython()`)")
-
-
-def _reduce_tracker(tracker: object) -> Reduced:
-    return type(tracker), ()
-
-
-_REDUCERS: Final[dict[type, Callable[[Any], Reduced]]] = {
-    types.CellType: _reduce_cell,
-    type({}.keys()): _reduce_dictionary_view(dict.keys),
-    type({}.values()): _reduce_dictionary_view(dict.values),
-    type({}.items()): _reduce_dictionary_view(dict.items),
-    type(OrderedDict().keys()): _reduce_dictionary_view(OrderedDict.keys),
-    type(OrderedDict().values()): _reduce_dictionary_view(OrderedDict.values),
-    type(OrderedDict().items()): _reduce_dictionary_view(OrderedDict.items),
-    types.MappingProxyType: _reduce_mapping_proxy,
-    memoryview: _refuse_memoryview,
-    io.TextIOWrapper: _reduce_file,
-}
