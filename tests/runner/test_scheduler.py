@@ -49,6 +49,7 @@ def pipeline(upstream: dict[str, list[str]], **changes: dict[str, object]) -> Pi
                     "parameters": (),
                     "after": (),
                     "code": Digest(name),
+                    "own": Digest(name),
                     **changes.get(name, {}),
                 }
             )

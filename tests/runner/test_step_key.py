@@ -30,6 +30,7 @@ STEP = Step(
     parameters=(Variable("alpha"),),
     after=(),
     code=Digest("c0de"),
+    own=Digest("0"),
     definitions={"fit": Digest("f17"), "unused": Digest("0")},
 )
 X = StoredValue(
