@@ -672,6 +672,10 @@ class Linker:
             elif at == self._place:
                 continue
             wanted.extend(code.needs)
+            # Decorators and base classes act through what is made with them.
+            for need in sorted(code.needs):
+                for flow in self._flows_at(need):
+                    self._apply(flow)
             for patch, only_with in self._replayed:
                 if only_with == at and not self._step.owns(patch):
                     wanted.append(patch)

@@ -203,10 +203,13 @@ class _Walker:
             return
         if any(isinstance(event, Mutate) for event in self._events[start:]):
             return
-        if call.func.attr in known.PURE_METHODS and not _is_axes(call.func.value):
+        method = call.func.attr
+        if method in known.DRAWING_METHODS:
+            if not _is_axes(call.func.value):
+                return
+        elif method in known.PURE_METHODS or method in known.VIEW_METHODS:
             return
-        receiver = self._quietly(call.func.value)
-        self._mutate(receiver, call.func.value, certain=False)
+        self._mutate(self._quietly(call.func.value), call.func.value, certain=False)
 
     def _do_assign(self, node: ast.Assign) -> None:
         first = node.targets[0]
@@ -731,8 +734,11 @@ class _Walker:
         function = node.func
         if isinstance(function, ast.Attribute):
             torch_style = method.endswith("_") and not method.endswith("__") and len(method) > 1
-            if method in known.MUTATING_METHODS or torch_style or _is_inplace(node):
-                self._mutate(receiver, function.value, adds=given)
+            plots = isinstance(function.value, ast.Attribute) and function.value.attr == "plot"
+            changes = method in known.MUTATING_METHODS and not plots
+            if changes or torch_style or _is_inplace(node):
+                stored = given if method in known.STORING_METHODS else _NO_NAMES
+                self._mutate(receiver, function.value, adds=stored)
         name = method or (function.id if isinstance(function, ast.Name) else "")
         changes_first = name in known.MUTATING_FUNCTIONS or (
             name == "at" and isinstance(function, ast.Attribute)
@@ -837,7 +843,9 @@ class _Walker:
             self._run_python(_without_options(name, rest), own_names=name == "timeit")
         elif name in ("pinfo", "pinfo2"):
             self._interpolated("{" + rest.split(".")[0].split("[")[0] + "}")
-        elif name in ("run", "pylab", "reset", "reset_selective", "xdel", "load", "store", "px"):
+        elif name == "pylab":
+            self._events.append(StarImport(module="pylab", line=self._line))
+        elif name in ("run", "reset", "reset_selective", "xdel", "load", "store", "px"):
             self._events.append(Opaque(line=self._line, what=f"%{name}"))
         elif name in ("system", "sx", "sc", "env", "set_env", "cd"):
             self._interpolated(rest)
@@ -930,7 +938,9 @@ def _element(origin: Origin, index: ast.expr) -> Origin:
             return _FRESH
         case _:
             return Origin(
-                shares=origin.shares | origin.holds, part_of=origin.part_of, holds=origin.holds
+                shares=origin.shares | origin.holds,
+                part_of=origin.part_of | origin.shares,
+                holds=origin.holds,
             )
 
 

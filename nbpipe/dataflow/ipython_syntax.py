@@ -61,7 +61,7 @@ HARMLESS_MAGICS: Final = frozenset(
 
 # Those among them that set something which later cells see: replayed in every later step.
 SETTING_MAGICS: Final = frozenset(
-    "matplotlib config load_ext reload_ext autoreload precision set_env env cd".split()
+    "matplotlib config load_ext reload_ext autoreload precision set_env env cd pylab".split()
 )
 
 INSTALL_MAGICS: Final = frozenset({"pip", "conda", "uv", "mamba", "micromamba"})

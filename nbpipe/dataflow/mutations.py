@@ -20,13 +20,13 @@ MUTATING_METHODS: Final = frozenset(
     set_ylim set_xticks set_yticks set_xticklabels set_yticklabels legend add_patch add_artist add_line
     add_collection add_subplot add_axes subplots_adjust suptitle tight_layout
     scatter axhline axvline fill_between invert_yaxis invert_xaxis twinx twiny execute executemany
-    commit compile build train eval requires_grad_ train_on_batch fit_generator""".split()
+    commit compile build train requires_grad_ train_on_batch fit_generator""".split()
 )
 
 # Of those, the ones whose result is the receiver itself.
 FLUENT_METHODS: Final = frozenset(
     """fit partial_fit set_params update_layout update_traces update_xaxes update_yaxes add_trace
-    train eval requires_grad_""".split()
+    train requires_grad_""".split()
 )
 
 # Methods that only look, so that throwing their result away says nothing about a change.
@@ -34,7 +34,7 @@ PURE_METHODS: Final = frozenset(
     """head tail sample describe info show display print debug warning error exception critical log
     to_csv to_parquet to_pickle to_excel to_json to_feather to_hdf to_sql to_html to_string
     to_markdown to_latex to_clipboard to_numpy to_dict tolist copy keys values items count index
-    plot hist boxplot bar barh pie area line kde density unique nunique value_counts isna isnull
+    unique nunique value_counts isna isnull
     isnull notna notnull sum mean median std var min max quantile corr cov groupby agg aggregate
     apply map transform merge join drop dropna fillna replace rename sort_values sort_index
     set_index reset_index astype assign query filter where mask isin between duplicated
@@ -46,6 +46,17 @@ PURE_METHODS: Final = frozenset(
     write_text write_bytes unlink touch memory_usage select_dtypes equals
     nonzero argmax argmin argsort dot flatten any all cumsum cumprod
     write_html write_image to_image to_plotly_json item numel size dim""".split()
+)
+
+# Methods that draw on axes, but only look at a data frame.
+DRAWING_METHODS: Final = frozenset(
+    "plot hist boxplot bar barh pie area line kde density scatter hexbin".split()
+)
+
+# Of the mutating methods, those that keep what they are given.
+STORING_METHODS: Final = frozenset(
+    """append extend insert add update setdefault appendleft extendleft push put enqueue put_nowait
+    set_params register""".split()
 )
 
 # Methods whose result shares memory with the receiver.

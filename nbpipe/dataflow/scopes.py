@@ -81,11 +81,12 @@ def is_global(table: symtable.SymbolTable, name: str) -> bool | None:
         symbol = table.lookup(name)
     except KeyError:
         return None
-    if symbol.is_global():
+    if symbol.is_declared_global():
         return True
     if symbol.is_free():
         return None
-    return False
+    # Not `is_global()`: it takes the scope of a function called `top` for the module.
+    return not symbol.is_local()
 
 
 def is_class(table: symtable.SymbolTable) -> bool:
