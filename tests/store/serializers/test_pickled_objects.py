@@ -168,7 +168,7 @@ def test_a_missing_definition_is_named():
         "import abc\nclass A(abc.ABC):\n    @property\n    def p(self): return 1\nx = A()",
         "class S:\n    __slots__ = ('a',)\nx = S(); x.a = 1",
         "class B:\n    def f(self): return 1\n"
-         "class C(B):\n    def f(self): return super().f() + 1\nx = C()",
+        "class C(B):\n    def f(self): return super().f() + 1\nx = C()",
         "from typing import NamedTuple\nclass N(NamedTuple):\n    a: int\nx = N(1)",
         "class E(Exception): pass\nx = E('what')",
     ],
