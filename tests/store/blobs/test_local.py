@@ -194,7 +194,7 @@ def test_many_threads_may_put_the_same_blob(tmp_path):
         try:
             for number in range(30):
                 assert blobs.read(blobs.put([b"%d" % number])) == b"%d" % number
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - the main thread shows it
             errors.append(error)
 
     threads = [threading.Thread(target=put_all) for _ in range(8)]

@@ -15,7 +15,6 @@ import sys
 import threading
 import types
 import weakref
-from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -167,8 +166,10 @@ def test_a_missing_definition_is_named():
         "import dataclasses\n@dataclasses.dataclass\nclass D:\n    a: int = 1\nx = D(2)",
         "import abc\nclass A(abc.ABC):\n    @property\n    def p(self): return 1\nx = A()",
         "class S:\n    __slots__ = ('a',)\nx = S(); x.a = 1",
-        "class B:\n    def f(self): return 1\n"
-        "class C(B):\n    def f(self): return super().f() + 1\nx = C()",
+        (
+            "class B:\n    def f(self): return 1\n"
+            "class C(B):\n    def f(self): return super().f() + 1\nx = C()"
+        ),
         "from typing import NamedTuple\nclass N(NamedTuple):\n    a: int\nx = N(1)",
         "class E(Exception): pass\nx = E('what')",
     ],
@@ -307,8 +308,8 @@ Shell.__qualname__ = "InteractiveShell"
         (lambda: [threading.RLock()], "list: cannot pickle '_thread.RLock' object"),
         (lambda: sqlite3.connect(":memory:"), "sqlite3.Connection: cannot pickle"),
         (socket.socket, "socket.socket: cannot pickle 'socket' object"),
-        (lambda: Path(os.devnull).open(), "_io.TextIOWrapper: cannot pickle an open file"),
-        (lambda: Path(os.devnull).open("rb"), "_io.BufferedReader: cannot pickle"),
+        (functools.partial(open, os.devnull), "_io.TextIOWrapper: cannot pickle an open file"),
+        (functools.partial(open, os.devnull, "rb"), "_io.BufferedReader: cannot pickle"),
         (lambda: weakref.ref(Refuses), "weakref.ReferenceType: cannot pickle"),
         (lambda: memoryview(b"x"), "memoryview: cannot pickle 'memoryview' object"),
         (Refuses, "Refuses: RuntimeError: because"),
