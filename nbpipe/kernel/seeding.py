@@ -16,6 +16,8 @@ from importlib.abc import Loader, MetaPathFinder
 from types import ModuleType
 from typing import Final
 
+from nbpipe.kernel.random_streams import mark_stream, mark_streams
+
 _NUMPY_GENERATOR: Final = "numpy.random"
 
 
@@ -27,6 +29,7 @@ def seed_generators(seed: int) -> None:
         loaded.seed(seed)
     else:
         sys.meta_path.insert(0, _SeedOnImport(seed))
+    mark_streams()
 
 
 class _SeedOnImport(MetaPathFinder):
@@ -67,3 +70,4 @@ class _SeedingLoader(Loader):
             module.__spec__.loader = self._loader
         self._loader.exec_module(module)
         module.seed(self._seed)
+        mark_stream("@numpy.random")

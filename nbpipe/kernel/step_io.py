@@ -18,6 +18,13 @@ from nbpipe.errors import NbpipeError, StoreUnavailableError
 from nbpipe.kernel.exchange import CellError, KernelProblem, KernelReport, Unstorable
 from nbpipe.kernel.optional_values import is_worth_keeping
 from nbpipe.kernel.problems import StepNotebookError
+from nbpipe.kernel.random_streams import (
+    drawn_streams,
+    is_stream,
+    mark_streams,
+    restore_stream,
+    stream_state,
+)
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.names import Variable
 from nbpipe.store.blobs.protocol import BlobStore
@@ -72,10 +79,16 @@ class StepIo:
         with self._problems_reported("input"):
             found = self._side.inputs(upstream)
             values = [value for value in found.values() if value is not None]
-            self._namespace.update(
-                load_values(self._side.blobs, values, self._namespace, trusted=self._side.trusted)
+            loaded = load_values(
+                self._side.blobs, values, self._namespace, trusted=self._side.trusted
             )
-            names = [value.variable for value in values]
+            for name, value in loaded.items():
+                if is_stream(name):
+                    restore_stream(name, value)
+                else:
+                    self._namespace[name] = value
+            mark_streams()
+            names = [value.variable for value in values if not is_stream(value.variable)]
             first, second = self._imprints(names), self._imprints(names)
             for name in names:
                 if first[name].content is not None and first[name] == second[name]:
@@ -85,14 +98,19 @@ class StepIo:
 
     def save(self, required: Sequence[str], optional: Sequence[str]) -> None:
         """Store what is bound, and report it."""
-        with self._problems_reported("output"):
+        drawn = drawn_streams()
+        with self._problems_reported("output"), self._streams_as_variables({*required, *drawn}):
             bound = [Variable(name) for name in required if name in self._namespace]
             kept = [
                 Variable(name)
                 for name in optional
                 if name in self._namespace and is_worth_keeping(name, self._namespace[name])
             ]
-            changed = [name for name in self._changed_inputs() if name not in {*bound, *kept}]
+            changed = [
+                name
+                for name in (*self._changed_inputs(), *map(Variable, drawn))
+                if name not in {*bound, *kept}
+            ]
             stored = self._store([*bound, *changed], kept)
             unstorable = [name for name in bound if name in stored.failures]
             if unstorable:
@@ -116,6 +134,17 @@ class StepIo:
                     files_written=self._side.files_written(),
                 )
             )
+
+    @contextmanager
+    def _streams_as_variables(self, names: Iterable[str]) -> Iterator[None]:
+        """Let random streams stand among the variables while they are stored."""
+        states = {name: stream_state(name) for name in names if is_stream(name)}
+        self._namespace.update({n: state for n, state in states.items() if state is not None})
+        try:
+            yield
+        finally:
+            for name in states:
+                self._namespace.pop(name, None)
 
     def _store(self, wanted: Sequence[Variable], kept: Sequence[Variable]) -> StoredValues:
         stored = self._store_together([*wanted, *kept])

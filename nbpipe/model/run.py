@@ -51,7 +51,8 @@ class KeyParts:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFailure:
     """Why a step failed. `kind` is `error` (the author's code raised), `timeout`, `kernel-died`,
-    `output` (a value cannot be stored), `input` (one cannot be loaded), `store` or `cancelled`.
+    `undeclared` (a change that its code does not
+    show, with --strict), `output` (a value cannot be stored), `input` (one cannot be loaded), `store` or `cancelled`.
 
     `traceback` is the author's own, in plain text, with cells numbered as in the notebook. What
     was executed up to then is kept as for a `StepResult`: `cells`, `executed_notebook`, `seconds`.
@@ -71,7 +72,7 @@ class StepFailure:
     @property
     def retry_may_help(self) -> bool:
         """False when the same code on the same inputs is bound to fail again."""
-        return self.kind not in {"output", "input", "cancelled"}
+        return self.kind not in {"output", "input", "cancelled", "undeclared"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

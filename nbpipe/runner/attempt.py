@@ -123,9 +123,6 @@ def _given_parameters(
 
 def _result(request: StepRequest, execution: Execution, report: KernelReport) -> StepResult:
     notes = [*execution.notes, *report.notes]
-    if report.changed:
-        names = ", ".join(f"'{name}'" for name in report.changed)
-        notes.append(f"changed in place, which the analysis did not see: {names}")
     if execution.bytes_left_out:
         notes.append(
             f"{execution.bytes_left_out:,} bytes of printed text left out (NBPIPE_OUTPUT_LIMIT)"

@@ -31,6 +31,12 @@ class KeyMaker:
             variable: version.value for variable, version in step_run.outputs.items()
         }
 
+    def add_outcome_of(self, step: Step, stored: StoredStep) -> None:
+        """Take note of what the store has for a step."""
+        self._outputs[step.name] = {
+            variable: version.value for variable, version in stored.outputs.items()
+        }
+
     def inputs_of(self, step: Step) -> dict[Variable, StoredValue | None]:
         """Give the step's inputs; None for what the upstream step left unbound."""
         return {i.variable: self._outputs[i.upstream].get(i.variable) for i in step.inputs}

@@ -45,13 +45,22 @@ class StepFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRevised:
+    """Steps changed more than their code shows; those that started from stale values run again."""
+
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished:
     """The run ended."""
 
     run: Run
 
 
-RunEvent: TypeAlias = RunBegan | StepStarted | StepRetried | StepFinished | RunFinished
+RunEvent: TypeAlias = (
+    RunBegan | StepStarted | StepRetried | StepFinished | PipelineRevised | RunFinished
+)
 
 
 class RunListener(Protocol):

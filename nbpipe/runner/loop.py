@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
-from nbpipe.model.names import StepName
-from nbpipe.model.pipeline import Step
+from nbpipe.model.digest import Digest
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
     KeyParts,
     Run,
@@ -51,6 +52,7 @@ from nbpipe.runner.executors.protocol import Executor, Outcome, StepRequest
 from nbpipe.runner.keys import KeyMaker, missing_outputs
 from nbpipe.runner.listening import (
     Nobody,
+    PipelineRevised,
     RunBegan,
     RunFinished,
     RunListener,
@@ -58,9 +60,9 @@ from nbpipe.runner.listening import (
     StepRetried,
     StepStarted,
 )
-from nbpipe.runner.request import RunRequest
+from nbpipe.runner.request import Changes, RunRequest
 from nbpipe.runner.scheduler import Scheduler
-from nbpipe.runner.selection import involved_steps
+from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
 from nbpipe.runner.step_key import why
 from nbpipe.store.artifacts import ArtifactStore
@@ -94,7 +96,7 @@ def run_pipeline(
     with signals_caught(loop.request_cancellation):
         try:
             loop.begin()
-            if not loop.is_over:
+            while not loop.is_settled():
                 # Not at the top: see the docstring of this module.
                 waiting = importlib.import_module("nbpipe.runner.waiting")
                 waiting.wait_for_the_rest(loop, executor)
@@ -122,25 +124,14 @@ class RunLoop:
         listener: RunListener,
         now: Callable[[], datetime],
     ) -> None:
-        selection = request.full_selection
         self._request = request
         self._store = store
         self._executor = executor
         self._listener = listener
         self._now = now
-        self._forced = selection.forced
-        self._steps = request.pipeline.step_by_name
-        self._involved = involved_steps(request.pipeline, selection)
-        self._scheduler = Scheduler(
-            request.pipeline,
-            selection,
-            parallelism=request.parallelism,
-            keep_going=request.keep_going,
-        )
-        self._keys = KeyMaker(
-            request.all_parameters,
-            EnvironmentProbe(request.pipeline, directory=request.directory, store=store.root),
-        )
+        self._found_changes: dict[Digest, set[Variable]] = {}
+        self._done_before: dict[StepName, StepRun] = {}
+        self._plan(request.pipeline, request.full_selection)
         started = now()
         self._run = Run(
             id=request.make_run_id(started),
@@ -152,15 +143,29 @@ class RunLoop:
             notebook=request.notebook_path,
         )
         self._events: deque[Event] = deque()
-        # What is known of each step so far; its state is RUNNING until it ends.
-        self._step_runs: dict[StepName, StepRun] = {}
-        self._refused: StepName | None = None
-        self._final_state: RunState | None = None
         self._store_is_lost = False
         self._cancel_requested = self._cancel_passed_on = False
         self.launches: list[StepRequest] = []
         self.timers: list[tuple[StepName, float]] = []
         self.wake: Callable[[], object] = lambda: None
+
+    def _plan(self, pipeline: Pipeline, selection: Selection) -> None:
+        """Make a pipeline, and what is selected of it, the matter of this run."""
+        request = self._request
+        self._pipeline = pipeline
+        self._forced = selection.forced
+        self._steps = pipeline.step_by_name
+        self._involved = involved_steps(pipeline, selection)
+        self._scheduler = Scheduler(
+            pipeline, selection, parallelism=request.parallelism, keep_going=request.keep_going
+        )
+        self._keys = KeyMaker(
+            request.all_parameters,
+            EnvironmentProbe(pipeline, directory=request.directory, store=self._store.root),
+        )
+        self._step_runs: dict[StepName, StepRun] = {}
+        self._refused: StepName | None = None
+        self._final_state: RunState | None = None
 
     # ------------------------------------------------------------------------ from start to end
 
@@ -168,6 +173,64 @@ class RunLoop:
     def is_over(self) -> bool:
         """True when every step has ended."""
         return self._final_state is not None
+
+    def is_settled(self) -> bool:
+        """Say whether the run is over for good.
+
+        A step may have changed a variable although its code does not show it, and another may
+        have read that variable as it was before. Then the pipeline is compiled anew with what is
+        known now, and the run goes on with it: results that are right are found again by their
+        keys, the others are made anew.
+        """
+        if not self.is_over or not self._found_changes or self._cancel_requested:
+            return self.is_over
+        found, self._found_changes = self._found_changes, {}
+        revision = self._request.revise(found)
+        if revision is None:
+            return True
+        if self._request.strict:
+            self._fail_undeclared(found)
+            return True
+        done = {
+            name: step_run
+            for name, step_run in self._step_runs.items()
+            if step_run.state in {StepState.SUCCEEDED, StepState.REUSED}
+        }
+        self._listener.notice(PipelineRevised(because=self._because(found)))
+        self._keys.save()
+        self._done_before |= done
+        pipeline, selection = revision
+        # What ran in this run already counts as run: it is not forced, or uncached, twice.
+        steps = tuple(
+            replace(step, cache=step.cache or step.name in done) for step in pipeline.steps
+        )
+        self._plan(
+            replace(pipeline, steps=steps),
+            replace(selection, forced=selection.forced - frozenset(done)),
+        )
+        self.take(RunStarted())
+        return self.is_settled()
+
+    def _fail_undeclared(self, found: Changes) -> None:
+        for name, step_run in self._step_runs.items():
+            names = " ".join(sorted(found.get(self._steps[name].own, ())))
+            if names and step_run.state is StepState.SUCCEEDED:
+                failure = StepFailure(
+                    kind="undeclared",
+                    message=f"it changed {names} in place, which its code does not show",
+                    hint=f"Declare it: %%step {name} --out {names}. Or run without --strict.",
+                )
+                failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
+                self._finish_step(self._store.record_step(failed))
+        self._final_state = RunState.FAILED
+
+    def _because(self, found: Changes) -> str:
+        changers = [
+            f"step '{step.name}' changed {', '.join(repr(str(n)) for n in sorted(found[step.own]))}"
+            for step in self._pipeline.steps
+            if step.own in found
+        ]
+        return f"{'; '.join(changers)}, which its code does not show: what read it runs again"
 
     def begin(self) -> None:
         """Start the run, and go on as far as the store has the answers."""
@@ -282,6 +345,12 @@ class RunLoop:
                 self._events.append(ResultMissing(name))
 
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
+        before = self._done_before.get(name)
+        if before is not None and before.key is not None and before.key.key == key.key:
+            # It was made or found earlier in this very run, and everybody knows.
+            self._step_runs[name] = before
+            self._keys.add_outcome(before)
+            return
         step_run = self._store.record_step(
             replace(
                 self._new_step_run(name, key=key, reason=f"reused from run {stored.run}"),
@@ -295,7 +364,7 @@ class RunLoop:
         self._finish_step(step_run, seconds_saved=stored.seconds)
 
     def _why_missing(self, name: StepName, key: KeyParts) -> str:
-        last = self._store.last_key(self._request.pipeline.name, name)
+        last = self._store.last_key(self._pipeline.name, name)
         return "; ".join(why(last, key)) or "its result is gone"
 
     def _prepare_launch(self, step: Step, attempt: int) -> None:
@@ -317,7 +386,7 @@ class RunLoop:
         self.launches.append(
             StepRequest(
                 run=self._run.id,
-                pipeline=self._request.pipeline,
+                pipeline=self._pipeline,
                 step=step,
                 attempt=attempt,
                 key=key.key,
@@ -350,6 +419,8 @@ class RunLoop:
 
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
+        if result.changed:
+            self._found_changes.setdefault(step.own, set()).update(result.changed)
         try:
             step_run = self._store.commit_step(
                 replace(
@@ -361,7 +432,7 @@ class RunLoop:
                     failure=None,
                     cells=result.cells,
                     executed_notebook=result.executed_notebook,
-                    notes=(*result.notes, *self._stale_readers(step, result)),
+                    notes=result.notes,
                 ),
                 result.outputs,
             )
@@ -378,20 +449,6 @@ class RunLoop:
             )
         self._finish_step(step_run)
         return StepSucceeded(step.name)
-
-    def _stale_readers(self, step: Step, result: StepResult) -> Iterator[str]:
-        """Name the later steps that read a changed input as it was before this step."""
-        upstream = {i.variable: i.upstream for i in step.inputs}
-        later = self._involved[self._involved.index(step.name) + 1 :]
-        for variable in result.changed:
-            readers = [
-                name
-                for name in later
-                for i in self._steps[name].inputs
-                if (i.variable, i.upstream) == (variable, upstream[variable])
-            ]
-            if readers:
-                yield f"{', '.join(readers)} read '{variable}' as it was before this step"
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
         self._update(

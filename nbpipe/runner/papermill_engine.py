@@ -23,6 +23,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import nbformat
+
+# A module, not its function: papermill loads its engines, this one among them, while it is itself
+# half imported.
+import papermill.execute
 from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from papermill.clientwrap import PapermillNotebookClient
@@ -32,7 +36,6 @@ from papermill.engines import (
     papermill_engines,
 )
 from papermill.exceptions import PapermillExecutionError
-from papermill.execute import execute_notebook
 
 from nbpipe.errors import KernelDiedError
 from nbpipe.runner.cell_outputs import Json
@@ -99,7 +102,7 @@ def execute(
             was ended through `execution.handle`).
     """
     try:
-        execute_notebook(
+        papermill.execute.execute_notebook(
             nbformat.from_dict(notebook),
             str(output),
             parameters=dict(parameters),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from nbpipe.errors import ConfigurationError
+from nbpipe.model.digest import Digest
 from nbpipe.model.names import RunId, Variable
 from nbpipe.model.pipeline import ParameterValue, Pipeline
 from nbpipe.runner.selection import Selection
 from nbpipe.runner.streams import DEFAULT_LIMIT
 
 _LIMIT_VARIABLE: Final = "NBPIPE_OUTPUT_LIMIT"
+
+Changes: TypeAlias = Mapping[Digest, Collection[Variable]]
+Revise: TypeAlias = Callable[[Changes], tuple[Pipeline, Selection] | None]
 
 
 def new_run_id(now: datetime) -> RunId:
@@ -50,6 +54,10 @@ class RunRequest:
         selection: None for every step.
         parallelism: how many steps run at once.
         keep_going: a failure skips only what depends on it.
+        strict: a step that changes what its code does not show it to change fails.
+        revise: gives the pipeline anew, and what to run of it, once a run has found that steps
+            (by the digest of their own cells) change more variables than was known; None when
+            that makes no difference.
     """
 
     pipeline: Pipeline
@@ -60,6 +68,8 @@ class RunRequest:
     selection: Selection | None = None
     parallelism: int = 1
     keep_going: bool = False
+    strict: bool = False
+    revise: Revise = lambda _changed: None
     output_limit: int = field(default_factory=output_limit_from_environment)
     make_run_id: Callable[[datetime], RunId] = new_run_id
 

@@ -1,0 +1,198 @@
+"""Run pipelines, and say what a run would do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbpipe.errors import StoreUnavailableError
+from nbpipe.model.digest import Digest
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.pipeline import ParameterValue, Pipeline
+from nbpipe.model.run import KeyParts, Run
+from nbpipe.runner.environment_of import EnvironmentProbe
+from nbpipe.runner.executors.local import LocalExecutor
+from nbpipe.runner.executors.protocol import Executor
+from nbpipe.runner.keys import KeyMaker, missing_outputs
+from nbpipe.runner.listening import RunListener
+from nbpipe.runner.loop import run_pipeline
+from nbpipe.runner.request import RunRequest
+from nbpipe.runner.selection import Selection, select_steps
+from nbpipe.runner.step_key import why
+from nbpipe.store.artifacts import ArtifactStore
+from nbpipe.store.index.results import StoredStep
+from nbpipe.workspace import Workspace, effects_path, write_effects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How to run: which steps, how many at once, and what a failure means.
+
+    `forced` is empty for none, None for all.
+    """
+
+    first: StepName | None = None
+    last: StepName | None = None
+    only: StepName | None = None
+    forced: tuple[StepName, ...] | None = ()
+    jobs: int = 0
+    keep_going: bool = False
+    strict: bool = False
+
+
+def run(
+    workspace: Workspace,
+    store: ArtifactStore,
+    *,
+    parameters: Mapping[Variable, ParameterValue] | None = None,
+    options: RunOptions | None = None,
+    listener: RunListener | None = None,
+    executor: Executor | None = None,
+) -> Run:
+    """Run a pipeline; gives the record of the run, however its steps ended.
+
+    What the run finds out about steps (variables they change although their code does not show
+    it) is kept in the store, and used from then on.
+
+    Raises:
+        CompilationError: the notebook does not compile.
+        NotFoundError: an option names no step.
+        ConfigurationError: a step that may not run has no stored result.
+    """
+    options = options or RunOptions()
+    pipeline = workspace.pipeline
+    jobs = options.jobs or workspace.settings.jobs or os.cpu_count() or 1
+    steps_at_once = executor or LocalExecutor(jobs)
+    request = RunRequest(
+        pipeline=pipeline,
+        directory=workspace.directory,
+        notebook=workspace.notebook,
+        notebook_path=workspace.path.name,
+        parameters=parameters or {},
+        selection=_selection(pipeline, options),
+        parallelism=jobs,
+        keep_going=options.keep_going,
+        strict=options.strict,
+        revise=_reviser(workspace, store, options),
+    )
+    try:
+        return run_pipeline(request, store=store, executor=steps_at_once, listener=listener)
+    finally:
+        steps_at_once.close()
+
+
+def _selection(pipeline: Pipeline, options: RunOptions) -> Selection:
+    return select_steps(
+        pipeline,
+        first=options.first,
+        last=options.last,
+        only=options.only,
+        forced=options.forced,
+    )
+
+
+def _reviser(
+    workspace: Workspace, store: ArtifactStore, options: RunOptions
+) -> Callable[[Mapping[Digest, Iterable[Variable]]], tuple[Pipeline, Selection] | None]:
+    """Make the function that compiles anew with what a run has found out."""
+    known = {source: set(names) for source, names in workspace.learned.items()}
+
+    def revise(
+        found: Mapping[Digest, Iterable[Variable]],
+    ) -> tuple[Pipeline, Selection] | None:
+        before = {source: set(names) for source, names in known.items()}
+        for source, names in found.items():
+            known.setdefault(source, set()).update(names)
+        if known == before:
+            return None
+        pipeline = workspace.recompiled(known)
+        if pipeline.edges == workspace.recompiled(before).edges:
+            # True, but without consequence: nothing to learn.
+            known.clear()
+            known.update(before)
+            return None
+        write_effects(effects_path(store.root, _effects_name(workspace)), known)
+        return pipeline, _selection(pipeline, options)
+
+    return revise
+
+
+def _effects_name(workspace: Workspace) -> str:
+    return workspace.pipeline.name if workspace.is_bundle else workspace.path.stem
+
+
+def save_executed_notebook(store: ArtifactStore, run: Run, target: Path) -> Path:
+    """Copy the executed notebook of a run to where somebody wants it.
+
+    Raises:
+        StoreUnavailableError: the place cannot be written.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(store.root / run.executed_notebook, target)
+    except OSError as error:
+        raise StoreUnavailableError(f"{target} cannot be written: {error.strerror}.") from error
+    return target
+
+
+# ---- what would happen ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStatus:
+    """What a run would do with a step.
+
+    `state` is `fresh` (its result is reused), `stale` (it runs; `reasons` say why) or `unknown`
+    (a step before it runs first, and may give the same as before).
+    """
+
+    step: StepName
+    state: str
+    reasons: tuple[str, ...] = ()
+    stored: StoredStep | None = None
+
+
+def status(
+    workspace: Workspace,
+    store: ArtifactStore | None,
+    *,
+    parameters: Mapping[Variable, ParameterValue] | None = None,
+) -> tuple[StepStatus, ...]:
+    """Say of each step what a run would do with it. Starts no kernel and changes nothing."""
+    pipeline = workspace.pipeline
+    root = store.root if store else workspace.store_path
+    defaults = {parameter.name: parameter.default for parameter in pipeline.parameters}
+    keys = KeyMaker(
+        defaults | dict(parameters or {}),
+        EnvironmentProbe(pipeline, directory=workspace.directory, store=root),
+    )
+    found: dict[StepName, StepStatus] = {}
+    for step in pipeline.steps:
+        waiting = [name for name in step.upstream if found[name].state != "fresh"]
+        if waiting:
+            found[step.name] = StepStatus(
+                step=step.name, state="unknown", reasons=(f"{', '.join(waiting)} runs first",)
+            )
+            continue
+        key = keys.key_of(step)
+        stored = store.find_results([key.key]).get(key.key) if store else None
+        if not step.cache:
+            found[step.name] = StepStatus(step=step.name, state="stale", reasons=("--no-cache",))
+        elif stored is None or missing_outputs(step, stored):
+            found[step.name] = StepStatus(
+                step=step.name, state="stale", reasons=_reasons(store, pipeline, step.name, key)
+            )
+        else:
+            keys.add_outcome_of(step, stored)
+            found[step.name] = StepStatus(step=step.name, state="fresh", stored=stored)
+    return tuple(found.values())
+
+
+def _reasons(
+    store: ArtifactStore | None, pipeline: Pipeline, step: StepName, key: KeyParts
+) -> tuple[str, ...]:
+    last = store.last_key(pipeline.name, step) if store else None
+    return why(last, key) or ("its result is gone",)

@@ -1,0 +1,170 @@
+"""`nbpipe run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nbpipe.api.parameters import read_parameters, read_sweep
+from nbpipe.api.runs import RunOptions, run, save_executed_notebook
+from nbpipe.cli.artifacts import json_option, store_option
+from nbpipe.cli.console import print_diagnostics, put, say
+from nbpipe.cli.progress import follower, print_step_failure, refusal_summary
+from nbpipe.errors import CompilationError, ConfigurationError, NbpipeError, UserError
+from nbpipe.model.diagnostic import Severity
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.pipeline import ParameterValue
+from nbpipe.model.run import Run, RunState, StepState
+from nbpipe.store.artifacts import ArtifactStore
+from nbpipe.workspace import Workspace, open_workspace
+
+parameter_option = click.option(
+    "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
+)
+parameters_file_option = click.option(
+    "--params-file",
+    type=click.Path(path_type=Path),
+    help="Read parameters from a JSON or TOML file; -p goes over it.",
+)
+
+
+@click.command("run")
+@click.argument("path", type=click.Path(path_type=Path), metavar="NOTEBOOK|BUNDLE")
+@parameter_option
+@parameters_file_option
+@click.option("--sweep", is_flag=True, help="Run every combination of -p NAME=A,B,C values.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Steps at once [default: processors].")
+@click.option("--executor", default="local", show_default=True, help="Where steps run.")
+@store_option
+@click.option("--out", type=click.Path(path_type=Path), help="Write the executed notebook here.")
+@click.option("--from", "first", metavar="STEP", help="Only STEP and what depends on it.")
+@click.option("--until", "last", metavar="STEP", help="Only STEP and what it needs.")
+@click.option("--only", metavar="STEP", help="Only STEP; what it needs must be stored already.")
+@click.option(
+    "--force",
+    "forced",
+    multiple=True,
+    is_flag=False,
+    flag_value="",
+    metavar="[STEP]",
+    help="Run STEP, or all, even where a result could be reused.",
+)
+@click.option("--strict", is_flag=True, help="Fail where a step does what its code does not show.")
+@click.option("--keep-going", is_flag=True, help="After a failure, run all that does not need it.")
+@json_option
+def run_command(
+    path: Path,
+    parameters: tuple[str, ...],
+    params_file: Path | None,
+    sweep: bool,
+    jobs: int | None,
+    executor: str,
+    store: Path | None,
+    out: Path | None,
+    first: str | None,
+    last: str | None,
+    only: str | None,
+    forced: tuple[str, ...],
+    strict: bool,
+    keep_going: bool,
+    as_json: bool,
+) -> None:
+    """Run NOTEBOOK or BUNDLE as a pipeline; steps with an unchanged key are reused.
+
+    The notebook itself is never written: the executed one goes into the store, and to --out.
+    """
+    if executor != "local":
+        raise ConfigurationError(
+            f"There is no executor {executor!r}.", hint="Known: local (steps on this machine)."
+        )
+    options = RunOptions(
+        first=StepName(first) if first else None,
+        last=StepName(last) if last else None,
+        only=StepName(only) if only else None,
+        forced=None if "" in forced else tuple(StepName(name) for name in forced),
+        jobs=jobs or 0,
+        keep_going=keep_going,
+        strict=strict,
+    )
+    try:
+        workspace = open_workspace(path, store=store)
+        pipeline = workspace.pipeline
+        reading = read_sweep if sweep else _one
+        combinations = reading(pipeline, parameters, params_file)
+        opened = workspace.open_store()
+        states = [
+            _run_one(workspace, opened, values, options, out=out, as_json=as_json, sweep=sweep)
+            for values in combinations
+        ]
+    except UserError as error:
+        if as_json:
+            found = error.diagnostics if isinstance(error, CompilationError) else ()
+            put(refusal_summary(found, str(error)))
+        raise
+    raise click.exceptions.Exit(max(states))
+
+
+def _one(
+    pipeline: object, words: tuple[str, ...], file: Path | None
+) -> tuple[dict[Variable, ParameterValue], ...]:
+    return (read_parameters(pipeline, words, file),)  # type: ignore[arg-type]
+
+
+def _run_one(
+    workspace: Workspace,
+    store: ArtifactStore,
+    values: dict[Variable, ParameterValue],
+    options: RunOptions,
+    *,
+    out: Path | None,
+    as_json: bool,
+    sweep: bool,
+) -> int:
+    diagnostics = workspace.compilation.diagnostics
+    if not as_json:
+        print_diagnostics(d for d in diagnostics if d.severity is not Severity.INFO)
+        if sweep:
+            say(" ".join(f"{name}={value}" for name, value in values.items()))
+    following = follower(as_json=as_json, diagnostics=diagnostics)
+    try:
+        finished = run(workspace, store, parameters=values, options=options, listener=following)
+    finally:
+        following.close()
+    executed = store.root / finished.executed_notebook
+    if out is not None:
+        target = _numbered(out, values) if sweep else out
+        executed = save_executed_notebook(store, finished, target)
+    if not as_json:
+        _print_failures(finished, store, workspace)
+        say(f"executed notebook: {executed}")
+    return exit_code(finished)
+
+
+def _numbered(out: Path, values: dict[Variable, ParameterValue]) -> Path:
+    label = "-".join(f"{name}={value}" for name, value in values.items())
+    safe = "".join(c if c.isalnum() or c in "=.-_+" else "_" for c in label)
+    return out.with_name(f"{out.stem}-{safe}{out.suffix}")
+
+
+def _print_failures(run: Run, store: ArtifactStore, workspace: Workspace) -> None:
+    failed = [step for step in run.steps if step.state is StepState.FAILED and step.failure]
+    for step in failed:
+        assert step.failure is not None
+        notebook = store.root / step.executed_notebook if step.executed_notebook else ""
+        print_step_failure(step.step, step.failure, str(notebook))
+    if run.state is not RunState.SUCCEEDED:
+        say(f"To resume from here: nbpipe run {workspace.path}")
+
+
+def exit_code(run: Run) -> int:
+    """Give the exit code of a run: see the reference."""
+    if run.state is RunState.SUCCEEDED:
+        return 0
+    if run.state is RunState.CANCELLED:
+        return 130
+    kinds = {step.failure.kind for step in run.steps if step.failure is not None}
+    return 4 if kinds & {"kernel-died", "store"} else 1
+
+
+__all__ = ["NbpipeError", "exit_code", "run_command"]

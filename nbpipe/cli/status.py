@@ -1,0 +1,114 @@
+"""`nbpipe status` and `nbpipe why`: what a run would do. They start no kernel."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from nbpipe.api.parameters import read_parameters
+from nbpipe.api.runs import StepStatus, status
+from nbpipe.cli.artifacts import json_option, store_option, when
+from nbpipe.cli.console import put
+from nbpipe.cli.run import parameter_option, parameters_file_option
+from nbpipe.errors import ConfigurationError, NotFoundError
+from nbpipe.store.artifacts import ArtifactStore
+from nbpipe.workspace import Workspace, open_workspace
+
+_COLOURS = {"fresh": "green", "stale": "yellow", "unknown": "cyan"}
+
+
+@click.command("status")
+@click.argument("path", type=click.Path(path_type=Path), metavar="NOTEBOOK|BUNDLE")
+@parameter_option
+@parameters_file_option
+@store_option
+@json_option
+def status_command(
+    path: Path,
+    parameters: tuple[str, ...],
+    params_file: Path | None,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Say of each step whether its result would be reused, and if not, why."""
+    workspace = open_workspace(path, store=store)
+    found = _status(workspace, parameters, params_file)
+    if as_json:
+        put(json.dumps([_facts(each) for each in found]))
+        return
+    width = max(len(each.step) for each in found)
+    for each in found:
+        state = click.style(each.state.ljust(8), fg=_COLOURS[each.state])
+        detail = "; ".join(each.reasons)
+        if each.stored is not None:
+            detail = f"from run {each.stored.run}, {when(each.stored.created)}"
+        put(f"{state} {each.step.ljust(width)}  {click.style(detail, dim=True)}".rstrip())
+
+
+def _status(
+    workspace: Workspace, words: tuple[str, ...], file: Path | None
+) -> tuple[StepStatus, ...]:
+    values = read_parameters(workspace.pipeline, words, file)
+    return status(workspace, _store_if_any(workspace), parameters=values)
+
+
+def _store_if_any(workspace: Workspace) -> ArtifactStore | None:
+    try:
+        return workspace.open_store(create=False)
+    except NotFoundError:
+        return None
+
+
+def _facts(each: StepStatus) -> dict[str, object]:
+    return {
+        "step": each.step,
+        "state": each.state,
+        "reasons": list(each.reasons),
+        "run": each.stored.run if each.stored else None,
+    }
+
+
+@click.command("why")
+@click.argument("step")
+@click.argument("path", type=click.Path(path_type=Path), metavar="[NOTEBOOK|BUNDLE]", required=False)
+@parameter_option
+@parameters_file_option
+@store_option
+@json_option
+def why_command(
+    step: str,
+    path: Path | None,
+    parameters: tuple[str, ...],
+    params_file: Path | None,
+    store: Path | None,
+    as_json: bool,
+) -> None:
+    """Say why STEP would run: which part of its key differs from its last result.
+
+    Without a notebook, the only one in this directory is meant.
+    """
+    workspace = open_workspace(path or _only_notebook(), store=store)
+    found = {each.step: each for each in _status(workspace, parameters, params_file)}
+    if step not in found:
+        raise NotFoundError.among("step", step, found, where=f"in {workspace.path.name}")
+    each = next(status for name, status in found.items() if name == step)
+    if as_json:
+        put(json.dumps(_facts(each)))
+    elif each.state == "fresh" and each.stored is not None:
+        put(f"{step} would be reused: nothing in its key changed since run {each.stored.run}.")
+    else:
+        put(f"{step} would run:" if each.state == "stale" else f"{step} may run:")
+        for reason in each.reasons:
+            put(f"  {reason}")
+
+
+def _only_notebook() -> Path:
+    notebooks = sorted(Path.cwd().glob("*.ipynb"))
+    if len(notebooks) != 1:
+        raise ConfigurationError(
+            f"There are {len(notebooks)} notebooks here.",
+            hint="Say which one: nbpipe why STEP NOTEBOOK",
+        )
+    return notebooks[0]
