@@ -89,7 +89,9 @@ def test_a_chain_runs_is_reused_and_runs_on_from_what_changed(book, listener):
     assert states(third) == {"make": "reused", "scale": "succeeded", "show": "succeeded"}
     assert reasons(third)["scale"] == "parameter alpha: 2 → 2.0"
     assert reasons(third)["show"] == "input y changed"
-    executed = json.loads((book.directory / ".nbpipe" / third.steps[1].executed_notebook).read_text())
+    executed = json.loads(
+        (book.directory / ".nbpipe" / third.steps[1].executed_notebook).read_text()
+    )
     assert executed["metadata"]["papermill"]["parameters"] == {"alpha": 2.0}
 
 
@@ -139,9 +141,7 @@ def test_a_failure_points_into_the_notebook_and_the_next_run_resumes(book):
     assert "In[4]" in "".join(shown[3]["outputs"][0]["traceback"])
     assert shown[4]["execution_count"] is None
 
-    book.steps[1] = book.step(
-        "bad", "y = 1\nz = invert(x + 1)", takes={"x": "make"}, makes=("z",)
-    )
+    book.steps[1] = book.step("bad", "y = 1\nz = invert(x + 1)", takes={"x": "make"}, makes=("z",))
     assert bad.code != book.steps.pop().code
     again = book.run()
     assert states(again) == {"make": "reused", "bad": "succeeded", "after": "succeeded"}
@@ -232,7 +232,9 @@ def test_a_hundred_megabytes_of_text_are_cut_in_bounded_memory(book):
     [output] = cell["outputs"]
     assert 9_900_000 < len(output["text"]) < 10_100_000
     assert "90,000,000 bytes left out here" in output["text"]
-    assert run.steps[0].notes == ("90,000,000 bytes of printed text left out (NBPIPE_OUTPUT_LIMIT)",)
+    assert run.steps[0].notes == (
+        "90,000,000 bytes of printed text left out (NBPIPE_OUTPUT_LIMIT)",
+    )
 
 
 def test_a_value_that_cannot_be_stored_fails_its_step_and_is_not_retried(book):
