@@ -162,8 +162,9 @@ class StepIo:
             for name, loaded in self._loaded.items()
             if name in self._namespace and loaded.is_same(self._namespace[name])
         ]
-        for name, now in self._imprints(names).items():
-            before = self._loaded[name].imprint
+        imprints = self._imprints(names)
+        for name in names:
+            now, before = imprints[name], self._loaded[name].imprint
             if now.content != before.content or now.shared_with != before.shared_with & {*names}:
                 yield name
 
