@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,9 +15,16 @@ from nbpipe.store.blobs.local import LocalBlobs
 from nbpipe.store.values import load_values, store_values
 
 
+@functools.cache
+def _directory() -> str:
+    directory = tempfile.mkdtemp(prefix="nbpipe-test-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
+
+
 def temporary_blobs() -> LocalBlobs:
     """A blob store of its own, for tests that hypothesis runs many times."""
-    return LocalBlobs(Path(tempfile.mkdtemp(prefix="nbpipe-test-")) / "objects")
+    return LocalBlobs(Path(tempfile.mkdtemp(dir=_directory())) / "objects")
 
 
 def run_cells(*sources: str) -> dict[str, Any]:

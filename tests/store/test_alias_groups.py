@@ -51,7 +51,7 @@ def groups_of(source, *names, definitions=()):
         ("class K: pass\na = K(); b = K(); c = K()", ["a b c"]),
         ("x = [1]\nclass K:\n    kept = x\na = K(); b = x; c = 1", ["a b"]),
         ("def f(x=[1]): return x\na = f; b = f(); c = 1", ["a b"]),
-        ("def f():\n    n = [0]\n    return (lambda: n), (lambda: n.pop())\na, b = f(); c = 1", ["a b"]),
+        ("def f():\n    n = [0]\n    return (lambda: n), (lambda: n)\na, b = f(); c = 1", ["a b"]),
         ("import functools\nl = [1]\na = functools.partial(print, l); b = l; c = 1", ["a b"]),
         ("import numpy as np\na = np.arange(9.); b = a[1:]; c = a.copy()", ["a b"]),
         ("import numpy as np\nx = np.arange(9.); a = x[1:5]; b = x[3:]; c = x[6:]", ["a b c"]),
