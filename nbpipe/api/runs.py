@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nbpipe.errors import StoreUnavailableError
+from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.digest import Digest
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import RunId, StepName, Variable
 from nbpipe.model.pipeline import ParameterValue, Pipeline
-from nbpipe.model.run import KeyParts, Run
+from nbpipe.model.run import KeyParts, Run, RunState, StepRun, StepState
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.executors.local import LocalExecutor
 from nbpipe.runner.executors.protocol import Executor
@@ -51,6 +52,7 @@ def run(
     options: RunOptions | None = None,
     listener: RunListener | None = None,
     executor: Executor | None = None,
+    run_id: RunId | None = None,
 ) -> Run:
     """Run a pipeline; gives the record of the run, however its steps ended.
 
@@ -77,11 +79,51 @@ def run(
         keep_going=options.keep_going,
         strict=options.strict,
         revise=_reviser(workspace, store, options),
+        **({"make_run_id": lambda _: run_id} if run_id else {}),
     )
     try:
         return run_pipeline(request, store=store, executor=steps_at_once, listener=listener)
     finally:
         steps_at_once.close()
+
+
+def run_step(
+    workspace: Workspace,
+    store: ArtifactStore,
+    name: StepName,
+    *,
+    run_id: RunId,
+    parameters: Mapping[Variable, ParameterValue] | None = None,
+    listener: RunListener | None = None,
+) -> StepRun:
+    """Run one step as a part of a run that somebody else conducts, step by step.
+
+    Its inputs must be in the store already. A change that the step's code does not show fails it:
+    nobody here could run again the steps that read the variable before.
+
+    Raises:
+        NotFoundError: there is no such step.
+        ConfigurationError: the run id is no file name, or an input is not stored.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,127}", run_id):
+        raise ConfigurationError(
+            f"{run_id!r} cannot be a run id.", hint="Use letters, digits, '.', '_', ':', '+', '-'."
+        )
+    done = run(
+        workspace,
+        store,
+        parameters=parameters,
+        options=RunOptions(only=name, strict=True),
+        listener=listener,
+        run_id=run_id,
+    )
+    whole = store.run(run_id)
+    states = {step.step: step.state for step in whole.steps}
+    good = {StepState.SUCCEEDED, StepState.REUSED}
+    missing = [s.name for s in workspace.pipeline.steps if states.get(s.name) not in good]
+    if missing and done.state is RunState.SUCCEEDED:
+        store.begin_run(replace(whole, state=RunState.RUNNING, finished=None))
+    return next(step for step in done.steps if step.step == name)
 
 
 def _selection(pipeline: Pipeline, options: RunOptions) -> Selection:
@@ -114,7 +156,8 @@ def _reviser(
             known.clear()
             known.update(before)
             return None
-        write_effects(effects_path(store.root, _effects_name(workspace)), known)
+        if not options.strict:
+            write_effects(effects_path(store.root, _effects_name(workspace)), known)
         return pipeline, _selection(pipeline, options)
 
     return revise

@@ -102,7 +102,8 @@ def show_command(reference: str, pipeline: str | None, store: Path | None, as_js
         put(json.dumps(encode(version)))
         return
     summary = version.value.summary
-    put(f"{click.style(version.reference, bold=True)}  {summary.type}, {summary.text}")
+    said = summary.text if summary.type in summary.text else f"{summary.type}, {summary.text}"
+    put(f"{click.style(version.reference, bold=True)}  {said}")
     facts = {
         "made by": f"step {version.step} of {version.key.pipeline}, run {version.run}",
         "on": when(version.created),

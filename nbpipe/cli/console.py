@@ -90,10 +90,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> list[str]:
-    """Lay out rows in columns, cut to the terminal's width; `right` names right-aligned columns."""
+    """Lay out rows in columns, in a terminal cut to its width; `right` names those aligned right."""
     import shutil
 
-    width = shutil.get_terminal_size((100, 24)).columns - 2
+    # Cut for eyes only: a file or a pipe gets everything.
+    width = shutil.get_terminal_size((100, 24)).columns - 2 if sys.stdout.isatty() else 10_000
     columns = list(zip(head, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > 12:

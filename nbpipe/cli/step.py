@@ -1,0 +1,80 @@
+"""`nbpipe step`: one step, as other engines call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final
+
+import click
+
+from nbpipe.api.parameters import read_parameters
+from nbpipe.api.runs import run_step
+from nbpipe.cli.artifacts import store_option
+from nbpipe.cli.console import print_error, put
+from nbpipe.cli.progress import print_step_failure, refusal_summary, step_summary
+from nbpipe.cli.run import parameter_option, parameters_file_option
+from nbpipe.errors import CompilationError, UserError
+from nbpipe.model.names import RunId, StepName
+from nbpipe.model.run import StepRun, StepState
+from nbpipe.workspace import open_workspace
+
+# No retry can help: the same code on the same inputs gives the same failure.
+EXIT_RETRY_IS_USELESS: Final = 5
+
+
+@click.command("step")
+@click.argument("name")
+@click.option(
+    "--bundle",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The bundle, or the notebook.",
+)
+@click.option("--run-id", required=True, help="The run that this step is a part of.")
+@store_option
+@parameter_option
+@parameters_file_option
+def step_command(
+    name: str,
+    bundle: Path,
+    run_id: str,
+    store: Path | None,
+    parameters: tuple[str, ...],
+    params_file: Path | None,
+) -> None:
+    """Run the step NAME of a bundle, with inputs from the store and outputs into it.
+
+    The last line on stdout is a JSON object about the step. The exit code is that of `nbpipe
+    run`, or 5 when trying again is useless.
+    """
+    try:
+        workspace = open_workspace(bundle, store=store)
+        values = read_parameters(workspace.pipeline, parameters, params_file)
+        done = run_step(
+            workspace,
+            workspace.open_store(),
+            StepName(name),
+            run_id=RunId(run_id),
+            parameters=values,
+        )
+    except UserError as error:
+        found = error.diagnostics if isinstance(error, CompilationError) else ()
+        print_error(error)
+        put(refusal_summary(found, str(error)))
+        raise click.exceptions.Exit(error.exit_code) from None
+    if done.failure is not None:
+        print_step_failure(done.step, done.failure, done.executed_notebook)
+    put(json.dumps({"event": "step", "run": run_id, **step_summary(done)}))
+    raise click.exceptions.Exit(_exit_code(done))
+
+
+def _exit_code(done: StepRun) -> int:
+    if done.state in {StepState.SUCCEEDED, StepState.REUSED}:
+        return 0
+    if done.state is StepState.CANCELLED:
+        return 130
+    failure = done.failure
+    if failure is None or failure.kind in {"kernel-died", "store"}:
+        return 4
+    return 1 if failure.retry_may_help else EXIT_RETRY_IS_USELESS
