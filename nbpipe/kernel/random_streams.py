@@ -1,4 +1,4 @@
-"""The state of the global random generators, as values with names: `@random`, `@numpy.random`, `@torch`.
+"""The state of the global random generators, as values: `@random`, `@numpy.random`, `@torch`.
 
 A notebook that seeds a generator once expects its stream to go on from cell to cell. So the state
 is stored like a variable by the step that leaves it, and put back by the step that goes on.
@@ -6,6 +6,7 @@ is stored like a variable by the step that leaves it, and put back by the step t
 
 from __future__ import annotations
 
+import importlib
 import random
 import sys
 from typing import Any, Final
@@ -33,13 +34,9 @@ def restore_stream(name: str, state: Any) -> None:  # noqa: ANN401 - as above
     if name == "@random":
         random.setstate(state)
     elif name == "@numpy.random":
-        import numpy.random  # noqa: PLC0415 - only where a notebook draws from it
-
-        numpy.random.set_state(state)
+        importlib.import_module("numpy.random").set_state(state)
     elif name == "@torch":
-        import torch  # noqa: PLC0415 - only where a notebook draws from it
-
-        torch.set_rng_state(state)
+        importlib.import_module("torch").set_rng_state(state)
 
 
 # Where each stream stood when the step's own code began, or when its library was loaded.

@@ -275,7 +275,9 @@ class RunLoop:
         steps = tuple(self._step_runs[name] for name in self._involved if name in self._step_runs)
         self._run = replace(self._run, state=state, finished=self._now(), steps=steps)
         try:
-            executed = write_executed_notebook(self._store, self._run, self._request)
+            executed = write_executed_notebook(
+                self._store, self._run, self._steps, self._request.notebook
+            )
             self._run = replace(self._run, executed_notebook=executed)
             self._record_end()
         except StoreUnavailableError:

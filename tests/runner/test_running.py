@@ -9,12 +9,14 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
-from nbpipe.model.pipeline import Retry
+from nbpipe.model.names import Variable
+from nbpipe.model.pipeline import Input, Output, Retry
 from nbpipe.model.run import RunState
 from nbpipe.runner.listening import (
     RunBegan,
@@ -265,18 +267,25 @@ def test_an_output_that_was_not_bound_stays_unbound_behind_its_step(book):
     assert set(states(book.run()).values()) == {"reused"}
 
 
-def test_an_input_changed_in_place_is_found_stored_and_said(book):
+def test_an_input_changed_in_place_is_found_and_its_readers_run_again(book):
     book.step("make", "x = [1]\ny = [1]", makes=("x", "y"))
     book.step("sneaky", "(lambda v: v.append(2))(x)", takes={"x": "make", "y": "make"})
     book.step("use", "print(x)", takes={"x": "make"}, after=("sneaky",))
-    run = book.run()
-    sneaky = run.steps[1]
-    assert sneaky.outputs["x"].value.summary.text != run.steps[0].outputs["x"].value.summary.text
-    assert list(sneaky.outputs) == ["x"]
-    assert sneaky.notes == (
-        "changed in place, which the analysis did not see: 'x'",
-        "use read 'x' as it was before this step",
-    )
+    before = book.pipeline
+    sneaky = replace(before.steps[1], outputs=(Output(variable=Variable("x"), required=True),))
+    use = replace(before.steps[2], inputs=(Input(variable=Variable("x"), upstream="sneaky"),))
+    after = replace(before, steps=(before.steps[0], sneaky, use))
+    found = []
+
+    def revise(changed):
+        found.append(changed)
+        return after, select_steps(after)
+
+    run = book.run(revise=revise)
+    assert found == [{sneaky.own: {"x"}}]
+    assert list(run.steps[1].outputs) == ["x"]
+    assert set(states(run).values()) == {"succeeded"}
+    assert book.shown(run)[3] == "[1, 2]\n"
 
 
 def test_a_file_a_step_reads_is_part_of_its_key(book):
