@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -95,7 +94,7 @@ class LocalBlobs:
     def delete(self, digest: Digest, *, written_before: float) -> bool:
         """Delete the blob unless it was written later than that; say whether it is gone."""
         path = self.path(digest)
-        doomed = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
+        doomed = path.with_name(f"{_PARTIAL}{os.urandom(8).hex()}")
         try:
             if path.stat().st_mtime >= written_before:
                 return False
@@ -201,7 +200,7 @@ class LocalBlobs:
 
     def _write(self, digest: Digest, chunks: Sequence[memoryview]) -> None:
         path = self.path(digest)
-        partial = path.with_name(f"{_PARTIAL}{secrets.token_hex(8)}")
+        partial = path.with_name(f"{_PARTIAL}{os.urandom(8).hex()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o444)

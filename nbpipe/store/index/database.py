@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import sqlite3
 import threading
 import time
@@ -202,7 +201,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
             for statement in statements:
                 connection.execute(statement)
         if found == 0:
-            connection.execute("INSERT INTO store (id) VALUES (?)", (secrets.token_hex(16),))
+            connection.execute("INSERT INTO store (id) VALUES (?)", (os.urandom(16).hex(),))
         if found < FORMAT:
             connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
