@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import sys
 import threading
@@ -28,6 +27,9 @@ class LocalExecutor:
 
     async def execute(self, request: StepRequest) -> Outcome:
         """Make one attempt at a step."""
+        # Not at the top: an executor is made for every run, also for one with nothing to run.
+        import asyncio  # noqa: PLC0415
+
         name = request.step.name
         handle = self._handles[name] = KernelHandle()
         loop = asyncio.get_running_loop()
