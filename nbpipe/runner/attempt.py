@@ -68,7 +68,7 @@ def attempt_step(request: StepRequest, handle: KernelHandle) -> Outcome:
 
 def _outcome(request: StepRequest, execution: Execution, output: Path) -> Outcome:
     report_path = execution.private / "report.json"
-    died = False
+    death: KernelDiedError | None = None
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         write_request(
@@ -95,13 +95,13 @@ def _outcome(request: StepRequest, execution: Execution, output: Path) -> Outcom
             _given_parameters(request.pipeline, request.step, request.parameters),
             execution,
         )
-    except KernelDiedError:
-        died = True
+    except KernelDiedError as error:
+        death = error
     except OSError as error:
         raise store_unavailable("write", output, error) from error
     report = read_report(report_path)
-    if execution.handle.ending is not None or died:
-        return ended_early(request, execution, report)
+    if execution.handle.ending is not None or death is not None:
+        return ended_early(request, execution, report, death)
     if execution.error is not None:
         return cell_failed(request, execution, report)
     if not report.saved:

@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 from typing import Final
 
+from nbpipe.errors import KernelDiedError
 from nbpipe.kernel.exchange import KernelProblem, KernelReport
 from nbpipe.model.names import CellId
 from nbpipe.model.pipeline import Step
@@ -87,7 +88,12 @@ def _problem_failure(step: Step, problem: KernelProblem) -> StepFailure:
     )
 
 
-def ended_early(request: StepRequest, execution: Execution, report: KernelReport) -> StepFailure:
+def ended_early(
+    request: StepRequest,
+    execution: Execution,
+    report: KernelReport,
+    death: KernelDiedError | None,
+) -> StepFailure:
     """Say why the kernel ended before the step did: cancelled, out of time, or dead."""
     ending = execution.handle.ending
     if ending is Ending.CANCELLED:
@@ -99,23 +105,23 @@ def ended_early(request: StepRequest, execution: Execution, report: KernelReport
             hint="Give the step more time with --timeout.",
         )
     else:
-        failure = _death(execution)
+        failure = _death(execution, death)
     if execution.error is None:
         return _placed(failure, _current_cell(execution), KernelReport())
     interrupted = cell_failed(request, execution, report)
     return replace(interrupted, kind=failure.kind, message=failure.message, hint=failure.hint)
 
 
-def _death(execution: Execution) -> StepFailure:
+def _death(execution: Execution, death: KernelDiedError | None) -> StepFailure:
     status = execution.exit_status
     crash_path = execution.private / CRASH_REPORT
     crash = crash_path.read_text("utf-8", "replace") if crash_path.exists() else ""
     traceback = _author_frames(crash) or execution.last_words[-4_000:].strip()
-    if status is None:
+    if execution.cell is None:
+        message = death.message if death else "The kernel did not start."
+        hint = "Does `python -m ipykernel --version` work in the environment of the kernel?"
+    elif status is None:
         message, hint = "The kernel died.", ""
-    elif execution.cell is None:
-        message = f"The kernel did not start (exit status {status})."
-        hint = "Check the kernel: `python -m ipykernel --version` in its environment."
     elif status >= 0:
         message = f"The kernel ended with exit status {status} while a cell was running."
         hint = "A cell that calls os._exit() ends the whole kernel."

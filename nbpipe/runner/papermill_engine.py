@@ -15,8 +15,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +38,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from nbpipe.errors import KernelDiedError
 from nbpipe.runner.cell_outputs import Json
+from nbpipe.runner.event_loops import run_apart
 from nbpipe.runner.kernels.handle import Ending, KernelHandle
 from nbpipe.runner.kernels.jupyter import StepKernelManager, StepProvisioner
 from nbpipe.runner.kernels.specifications import current_kernel, find_kernel
@@ -219,7 +219,7 @@ class StepNotebookClient(PapermillNotebookClient):  # type: ignore[misc]
 
     def execute(self) -> Any:  # noqa: ANN401
         """Execute all cells, in an event loop of this thread's own."""
-        return _run_apart_from_other_loops(self._execute)
+        return run_apart(self._execute())
 
     async def _execute(self) -> Any:  # noqa: ANN401
         self.reset_execution_trackers()
@@ -262,14 +262,19 @@ class StepNotebookClient(PapermillNotebookClient):  # type: ignore[misc]
         self.km = StepKernelManager.of(specification, execution.private)
         self.km.log = _quiet
         is_ipykernel = any("ipykernel" in argument for argument in specification.argv)
-        with self._log_path.open("wb") as log:
-            await self.km.start_kernel(
-                extra_arguments=["--HistoryManager.enabled=False"] if is_ipykernel else [],
-                cwd=str(execution.directory),
-                env={"PYTHONHASHSEED": "0", **os.environ, **execution.variables},
-                stdout=log,
-                stderr=log,
-            )
+        try:
+            with self._log_path.open("wb") as log:
+                await self.km.start_kernel(
+                    extra_arguments=["--HistoryManager.enabled=False"] if is_ipykernel else [],
+                    cwd=str(execution.directory),
+                    env={"PYTHONHASHSEED": "0", **os.environ, **execution.variables},
+                    stdout=log,
+                    stderr=log,
+                )
+        except OSError as error:
+            raise KernelDiedError(
+                f"The kernel '{self.kernel_name}' cannot be started: {error}."
+            ) from error
         if isinstance(self.km.provisioner, StepProvisioner):
             execution.handle.attach(self.km.provisioner.kill_now)
         self.kc = self.km.client(context=self.km.context)
@@ -381,13 +386,3 @@ class StepNotebookClient(PapermillNotebookClient):  # type: ignore[misc]
         if not cell.outputs:
             self._streams.forget()
         return super().process_message(msg, cell, cell_index)
-
-
-def _run_apart_from_other_loops(main: Callable[[], Coroutine[Any, Any, Any]]) -> Any:  # noqa: ANN401
-    """Run a coroutine to its end, also where this thread already runs an event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(main())
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(main())).result()

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from nbpipe.model.names import StepName
+from nbpipe.runner.event_loops import run_apart
 from nbpipe.runner.events import TimerFired
 from nbpipe.runner.executors.protocol import Executor
 from nbpipe.runner.loop import RunLoop
@@ -14,7 +15,7 @@ from nbpipe.runner.loop import RunLoop
 
 def wait_for_the_rest(loop: RunLoop, executor: Executor) -> None:
     """Run what `loop` wants run, until every step has ended."""
-    asyncio.run(_wait_for_the_rest(loop, executor))
+    run_apart(_wait_for_the_rest(loop, executor))
 
 
 async def _wait_for_the_rest(loop: RunLoop, executor: Executor) -> None:

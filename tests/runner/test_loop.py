@@ -184,6 +184,16 @@ def test_a_hundred_steps_wait_together(book):
     store.close()
 
 
+def test_a_notebook_may_run_a_pipeline_in_a_cell(chain):
+    store = chain.store
+
+    async def cell():
+        return chain.run(executor=FakeExecutor(store, a=[{"x": 1}], b=[{"y": 2}]))
+
+    assert asyncio.run(cell()).state is RunState.SUCCEEDED
+    store.close()
+
+
 def test_a_run_with_nothing_to_do_imports_neither_asyncio_nor_papermill(chain):
     store = chain.store
     chain.run(executor=FakeExecutor(store, a=[{"x": 1}], b=[{"y": 2}]))

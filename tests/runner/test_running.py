@@ -373,6 +373,48 @@ def test_the_kernel_starts_beside_the_notebook_and_sees_the_environment(book, mo
     assert book.shown(book.run()) == {1: f"{book.directory} yes 0 {sys.executable}\n"}
 
 
+def kernel(directory: Path, name: str, *command: str) -> None:
+    place = directory / "jupyter" / "kernels" / name
+    place.mkdir(parents=True)
+    specification = {"argv": list(command), "display_name": name, "language": "python"}
+    (place / "kernel.json").write_text(json.dumps(specification))
+
+
+def test_the_kernel_is_the_one_the_notebook_names_or_that_of_nbpipe(book, monkeypatch):
+    monkeypatch.setenv("JUPYTER_PATH", str(book.directory / "jupyter"))
+    launch = ("-m", "ipykernel_launcher", "-f", "{connection_file}")
+    kernel(book.directory, "own", sys.executable, "-X", "own", *launch)
+    # One of this name in a home directory must not get in the way.
+    kernel(book.directory, "python3", "/nowhere/python", *launch)
+    book.step("look", "import sys\nprint('own' in sys._xoptions)")
+    assert book.shown(book.run()) == {1: "False\n"}
+    own = replace(book.pipeline, kernel="own")
+    forced = select_steps(book.pipeline, forced=None)
+    assert book.shown(book.run(pipeline=own, selection=forced)) == {1: "True\n"}
+    unknown = book.run(pipeline=replace(book.pipeline, kernel="unknown"), selection=forced)
+    assert unknown.steps[0].notes == (
+        "kernel 'unknown' is not installed; ran with the Python of nbpipe",
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["/nowhere/python"], "The kernel 'broken' cannot be started: "),
+        ([sys.executable, "-c", "import no_such_module"], "ended before it was ready"),
+    ],
+)
+def test_a_kernel_that_does_not_start_says_so(book, monkeypatch, command, message):
+    monkeypatch.setenv("JUPYTER_PATH", str(book.directory / "jupyter"))
+    kernel(book.directory, "broken", *command)
+    book.step("look", "1")
+    found = failure(book.run(pipeline=replace(book.pipeline, kernel="broken")), "look")
+    assert found.kind == "kernel-died"
+    assert message in found.message
+    if "no_such_module" in command[-1]:
+        assert "No module named 'no_such_module'" in found.traceback
+
+
 def test_nothing_a_step_started_outlives_it(book):
     book.step(
         "leaves",
