@@ -1,6 +1,6 @@
-"""Runs a compiled pipeline without kernels: each step in a namespace of its own, values through a
-real blob store. Fast enough for thousands of notebooks; what it shares with a real run is the
-compiler, the order of fragments and loads, and the store.
+"""Runs a compiled pipeline without kernels: each step in a namespace of its own, its values through
+a real blob store, by the very code that runs in kernels. Fast enough for thousands of notebooks;
+what it leaves out of a real run is papermill, processes and the scheduler.
 """
 
 from __future__ import annotations
@@ -8,20 +8,28 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
-import random
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from nbpipe.kernel.exchange import KernelReport
+from nbpipe.kernel.problems import StepNotebookError
+from nbpipe.kernel.seeding import seed_generators
+from nbpipe.kernel.step_io import StepIo, StepSide
 from nbpipe.model.artifact import StoredValue
+from nbpipe.model.digest import Digest
 from nbpipe.model.names import StepName, Variable
-from nbpipe.model.pipeline import Fragment, Load, Pipeline
+from nbpipe.model.pipeline import Fragment, Load, Pipeline, Step
 from nbpipe.store.blobs.local import LocalBlobs
-from nbpipe.store.values import load_values, store_values
+from tests.builders import compile_cells
 
 Outputs = list[str]
+
+
+class RefusedError(Exception):
+    """The pipeline says that it cannot equal the notebook: the answer that is always allowed."""
 
 
 @contextlib.contextmanager
@@ -37,29 +45,26 @@ def main_module() -> Iterator[dict[str, Any]]:
 
 
 def run_cell(source: str, namespace: dict[str, Any]) -> str:
-    """Run a cell as IPython does: the value of a last expression is shown. An error is its name."""
+    """Run a cell as IPython does: the value of a last expression is shown."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        try:
-            tree = ast.parse(source)
-            last = tree.body[-1] if tree.body else None
-            shown = isinstance(last, ast.Expr) and not source.rstrip().endswith(";")
-            body = ast.Module(tree.body[:-1] if shown else tree.body, [])
-            exec(compile(body, "<cell>", "exec"), namespace)
-            if shown and isinstance(last, ast.Expr):
-                value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
-                if value is not None:
-                    print(repr(value))
-        except Exception as error:
-            print(f"{type(error).__name__}: {error}")
-            raise
+        tree = ast.parse(source)
+        last = tree.body[-1] if tree.body else None
+        shown = isinstance(last, ast.Expr) and not source.rstrip().endswith(";")
+        body = ast.Module(tree.body[:-1] if shown else tree.body, [])
+        exec(compile(body, "<cell>", "exec"), namespace)
+        if shown and isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), "<cell>", "eval"), namespace)
+            if value is not None:
+                print(repr(value))
     return printed.getvalue()
 
 
-def run_plain(cells: list[str]) -> Outputs:
+def run_plain(cells: Sequence[str], *, seed: int = 0) -> Outputs:
     """The oracle: one namespace, top to bottom, up to the first exception."""
     outputs: Outputs = []
     with main_module() as namespace:
+        seed_generators(seed)
         for cell in cells:
             try:
                 outputs.append(run_cell(cell, namespace))
@@ -70,48 +75,98 @@ def run_plain(cells: list[str]) -> Outputs:
 
 
 def run_pipeline(pipeline: Pipeline, directory: Path) -> Mapping[int, str]:
-    """Run step after step; gives what each of the author's cells shows, by cell number."""
-    blobs = LocalBlobs(directory / "objects")
-    stored: dict[StepName, Mapping[Variable, StoredValue]] = {}
-    shown: dict[int, str] = {}
-    for step in pipeline.steps:
-        with main_module() as namespace:
-            random.seed(step.name)
-            for part in (*step.setup, *step.body):
-                if isinstance(part, Load):
-                    values = [
-                        stored[i.upstream][i.variable]
-                        for i in part.inputs
-                        if i.variable in stored[i.upstream]
-                    ]
-                    loaded = load_values(blobs, values, namespace, trusted=True)
-                    for name, value in loaded.items():
-                        if name == "@random":
-                            random.setstate(value)  # type: ignore[arg-type]
-                        else:
-                            namespace[name] = value
-                elif isinstance(part, Fragment):
-                    try:
-                        text = run_cell(part.source, namespace)
-                    except Exception as error:
-                        shown[part.cell_number] = f"{type(error).__name__}: {error}"
-                        return shown
-                    if part.kind.value == "body":
-                        shown[part.cell_number] = text
-            saved = dict(namespace) | {"@random": random.getstate()}
-            names = [o.variable for o in step.outputs if o.variable in saved]
-            # Functions look their globals up in the dict they were defined in.
-            namespace["@random"] = saved["@random"]
-            result = store_values(
-                blobs, namespace, names, definitions=frozenset(step.definitions)
-            )
-            required = {o.variable for o in step.outputs if o.required}
-            failed = {n: f for n, f in result.failures.items() if n in required}
-            if failed:
-                raise UnstorableError(str(failed))
-            stored[step.name] = result.values
+    """Run step after step; gives what each of the author's cells shows, by cell number.
+
+    Raises:
+        RefusedError: a value cannot be stored.
+    """
+    shown, _ = _run_once(pipeline, directory)
     return shown
 
 
-class UnstorableError(Exception):
-    """A required output cannot be stored: a refusal, said aloud."""
+def run_notebook(cells: Sequence[str], directory: Path) -> tuple[Mapping[int, str], int]:
+    """Compile and run, compiling anew with what was found out until nothing new is found.
+
+    Returns:
+        What each cell shows, and how many times the pipeline was revised.
+
+    Raises:
+        RefusedError: the notebook does not compile, or a value cannot be stored.
+    """
+    learned: dict[Digest, set[Variable]] = {}
+    for revision in range(len(cells) * 4 + 1):
+        compilation = compile_cells(*cells, learned=learned)
+        if compilation.pipeline is None:
+            raise RefusedError(str(compilation.errors[0]))
+        shown, found = _run_once(compilation.pipeline, directory)
+        before = {source: set(names) for source, names in learned.items()}
+        for source, names in found.items():
+            learned.setdefault(source, set()).update(names)
+        if learned == before:
+            return shown, revision
+        revised = compile_cells(*cells, learned=learned).pipeline
+        if revised is not None and revised.edges == compilation.pipeline.edges:
+            return shown, revision
+    raise AssertionError(f"never settles: {learned}")
+
+
+def _run_once(
+    pipeline: Pipeline, directory: Path
+) -> tuple[dict[int, str], dict[Digest, set[Variable]]]:
+    blobs = LocalBlobs(directory / "objects")
+    stored: dict[StepName, Mapping[Variable, StoredValue]] = {}
+    shown: dict[int, str] = {}
+    found: dict[Digest, set[Variable]] = {}
+    failed: set[StepName] = set()
+    for step in pipeline.steps:
+        if failed & set(step.upstream):
+            failed.add(step.name)
+            continue
+        report = _run_step(step, blobs, stored, shown)
+        if report is None:
+            failed.add(step.name)
+            continue
+        stored[step.name] = report.outputs
+        if report.changed:
+            found[step.own] = set(report.changed)
+    return shown, found
+
+
+def _run_step(
+    step: Step,
+    blobs: LocalBlobs,
+    stored: Mapping[StepName, Mapping[Variable, StoredValue]],
+    shown: dict[int, str],
+) -> KernelReport | None:
+    upstream = {i.variable: i.upstream for i in step.inputs}
+    reports: list[KernelReport] = []
+    side = StepSide(
+        blobs=blobs,
+        trusted=True,
+        inputs=lambda names: {
+            Variable(n): stored[upstream[Variable(n)]].get(Variable(n)) for n in names
+        },
+        deliver=reports.append,
+        files_written=tuple,
+    )
+    with main_module() as namespace:
+        step_io = StepIo(side, namespace, definitions=step.definitions)
+        seed_generators(hash(step.code) % 2**32)
+        try:
+            for part in (*step.setup, *step.body):
+                if isinstance(part, Load):
+                    step_io.load({i.variable: i.upstream for i in part.inputs})
+                elif isinstance(part, Fragment):
+                    text = run_cell(part.source, namespace)
+                    if part.kind.value == "body":
+                        shown[part.cell_number] = text
+            step_io.save(
+                [o.variable for o in step.outputs if o.required],
+                [o.variable for o in step.outputs if not o.required],
+            )
+        except StepNotebookError as error:
+            raise RefusedError(str(error)) from error
+        except Exception as error:
+            shown[part.cell_number] = f"{type(error).__name__}: {error}"
+            return None
+    return reports[-1]

@@ -27,6 +27,7 @@ from nbpipe.kernel.random_streams import (
 )
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.names import Variable
+from nbpipe.store.alias_groups import find_alias_groups
 from nbpipe.store.blobs.protocol import BlobStore
 from nbpipe.store.values import StoredValues, fingerprints, load_values, store_values
 
@@ -69,6 +70,7 @@ class StepIo:
         self._namespace = namespace
         self._definitions = frozenset(definitions)
         self._loaded: dict[Variable, _Loaded] = {}
+        self._inputs: set[Variable] = set()
 
     def note_error(self, error: CellError) -> None:
         """Report an exception of the author's."""
@@ -89,6 +91,7 @@ class StepIo:
                     self._namespace[name] = value
             mark_streams()
             names = [value.variable for value in values if not is_stream(value.variable)]
+            self._inputs.update(names)
             first, second = self._imprints(names), self._imprints(names)
             for name in names:
                 if first[name].content is not None and first[name] == second[name]:
@@ -111,6 +114,7 @@ class StepIo:
                 for name in (*self._changed_inputs(), *map(Variable, drawn))
                 if name not in {*bound, *kept}
             ]
+            changed += self._shared_inputs({*bound, *changed})
             stored = self._store([*bound, *changed], kept)
             unstorable = [name for name in bound if name in stored.failures]
             if unstorable:
@@ -167,6 +171,22 @@ class StepIo:
             now, before = imprints[name], self._loaded[name].imprint
             if now.content != before.content or now.shared_with != before.shared_with & {*names}:
                 yield name
+
+    def _shared_inputs(self, stored: set[Variable]) -> list[Variable]:
+        """Name the inputs that share state with what is stored: only together do they keep it."""
+        inputs = {name for name in self._inputs if name in self._namespace} - stored
+        if not inputs or not stored:
+            return []
+        groups = find_alias_groups(
+            self._namespace, sorted({*inputs, *stored}), definitions=self._definitions
+        )
+        return sorted(
+            Variable(name)
+            for group in groups.groups
+            if stored.intersection(group)
+            for name in group
+            if name in inputs
+        )
 
     def _imprints(self, names: Sequence[Variable]) -> dict[Variable, _Imprint]:
         found: dict[Variable, _Imprint] = {}
