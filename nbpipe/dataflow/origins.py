@@ -1,0 +1,121 @@
+"""What the object of an expression is connected with, worked out from the origins of its parts.
+
+Pure functions: `Origin`s and syntax in, `Origin`s out. The walkers find the parts and their order.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from nbpipe.dataflow import mutations as known
+from nbpipe.model.flow import Call, Names, Origin
+from nbpipe.model.names import Variable
+
+FRESH: Final = Origin()
+NO_NAMES: Final[Names] = frozenset()
+_NAMESPACES: Final = frozenset({"globals", "locals", "vars", "dir"})
+
+
+def origin_of_name(name: str) -> Origin:
+    """Give the origin of the object that a name stands for."""
+    return Origin(shares=frozenset({Variable(name)}))
+
+
+def names_of(origins: Iterable[Origin]) -> Names:
+    """Give every name that one of the objects is connected with."""
+    return NO_NAMES.union(*(origin.names for origin in origins))
+
+
+def joined(*origins: Origin) -> Origin:
+    """Give the origin of an object that may be any of these."""
+    if len(origins) == 1:
+        return origins[0]
+    return Origin(
+        shares=NO_NAMES.union(*(o.shares for o in origins)),
+        part_of=NO_NAMES.union(*(o.part_of for o in origins)),
+        holds=NO_NAMES.union(*(o.holds for o in origins)),
+        calls=tuple(call for o in origins for call in o.calls),
+        maker=next((o.maker for o in origins if o.maker), ""),
+    )
+
+
+def origin_of_attribute(whole: Origin, attribute: str) -> Origin:
+    """Say what `value.attribute` is connected with."""
+    if attribute in known.VIEW_ATTRIBUTES:
+        return Origin(shares=whole.shares, part_of=whole.part_of, holds=whole.holds)
+    return Origin(part_of=whole.names)
+
+
+def origin_of_subscript(whole: Origin, index: ast.expr) -> Origin:
+    """Say what `value[index]` is connected with.
+
+    A list or a mask makes a copy in every array library; a string key takes a part out; anything
+    else may be a view of the whole.
+    """
+    match index:
+        case ast.List() | ast.Compare() | ast.BinOp(op=ast.BitAnd() | ast.BitOr()):
+            return Origin(holds=whole.holds)
+        case ast.UnaryOp(op=ast.Invert()):
+            return Origin(holds=whole.holds)
+        case ast.Constant(value=str()):
+            return Origin(part_of=whole.names)
+        case ast.Tuple(elts=elements) if any(
+            isinstance(e, ast.List | ast.Compare) for e in elements
+        ):
+            return FRESH
+        case _:
+            return Origin(
+                shares=whole.shares | whole.holds,
+                part_of=whole.part_of | whole.shares,
+                holds=whole.holds,
+            )
+
+
+def origin_of_element(whole: Origin, calls: tuple[Call, ...] = ()) -> Origin:
+    """Say what each element of a value is connected with, when it is looped over or unpacked."""
+    return Origin(shares=whole.holds, part_of=whole.shares | whole.part_of, calls=calls)
+
+
+def origin_of_call(
+    function: ast.expr, call: Call, receiver: Origin, positional: Sequence[Origin]
+) -> Origin:
+    """Say what the result of a call is connected with, as far as the tables of names know."""
+    method = call.method
+    if method in known.FLUENT_METHODS:
+        return Origin(shares=receiver.shares, part_of=receiver.part_of, calls=(call,))
+    if method in known.VIEW_METHODS and receiver.names:
+        return Origin(
+            shares=receiver.shares,
+            part_of=receiver.part_of,
+            holds=receiver.holds,
+            calls=(call,),
+            maker=call.function,
+        )
+    if method in known.VIEW_FUNCTIONS and positional:
+        return Origin(shares=positional[0].shares, part_of=positional[0].part_of)
+    if isinstance(function, ast.Name) and call.function in known.COLLECTING_FUNCTIONS:
+        return Origin(holds=names_of(positional), calls=(call,), maker=call.function)
+    return Origin(calls=(call,), maker=call.function or method)
+
+
+def root_of(node: ast.expr) -> str:
+    """Give the name that `a.b[0].c().d` starts with; empty when it starts with none."""
+    while True:
+        match node:
+            case ast.Attribute(value=inner) | ast.Subscript(value=inner) | ast.Call(func=inner):
+                node = inner
+            case ast.Name(id=name):
+                return name
+            case _:
+                return ""
+
+
+def namespace_function(node: ast.expr) -> str:
+    """Give `globals` for `globals()`, and so on; empty for what gives no namespace as a whole."""
+    match node:
+        case ast.Call(func=ast.Name(id=name)) if name in _NAMESPACES:
+            return name
+        case _:
+            return ""

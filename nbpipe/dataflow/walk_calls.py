@@ -1,0 +1,186 @@
+"""Calls: what is passed, and what the tables say that the function does with it.
+
+What a function of the notebook does is not known here: a `Call` is written down, and linking
+looks it up. Calls that run other code, or see the namespace as a whole, are told apart first.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Sequence
+
+from nbpipe.dataflow import mutations as known
+from nbpipe.dataflow.origins import (
+    FRESH,
+    NO_NAMES,
+    names_of,
+    namespace_function,
+    origin_of_call,
+    origin_of_name,
+    root_of,
+)
+from nbpipe.dataflow.recorder import Recorder
+from nbpipe.dataflow.statements import dotted_path
+from nbpipe.dataflow.walk_magics import MagicWalker
+from nbpipe.model.flow import Call, Delete, Origin
+from nbpipe.model.names import Variable
+
+
+class CallWalker:
+    """Walks calls; `value` evaluates an expression."""
+
+    def __init__(
+        self, record: Recorder, *, value: Callable[[ast.expr], Origin], magics: MagicWalker
+    ) -> None:
+        self._record = record
+        self._value = value
+        self._magics = magics
+
+    def call(self, node: ast.Call) -> Origin:
+        """Evaluate a call: write down the events, give what its result is connected with."""
+        line, self._record.line = self._record.line, node.lineno
+        origin = self._special(node) or self._ordinary(node)
+        self._record.line = line
+        return origin
+
+    def guess_change(self, node: ast.Call) -> None:
+        """Take a method whose result is thrown away for one that changes its receiver."""
+        if not isinstance(node.func, ast.Attribute):
+            return
+        method, receiver = node.func.attr, node.func.value
+        if method in known.DRAWING_METHODS:
+            if not _is_axes(receiver):
+                return
+        elif method in known.PURE_METHODS or method in known.VIEW_METHODS:
+            return
+        self._record.mutate(self._again(receiver), receiver, certain=False)
+
+    def _again(self, node: ast.expr) -> Origin:
+        """Give the origin of an expression whose events are written down already."""
+        with self._record.quietly():
+            return self._value(node)
+
+    def _special(self, node: ast.Call) -> Origin | None:
+        """Calls that run other code, or that see the namespace as a whole."""
+        match node:
+            case ast.Call(func=ast.Name(id="exec" | "eval" as name), args=[text], keywords=[]) if (
+                self._record.home(name) is None
+            ):
+                # With a namespace of its own it is an ordinary call.
+                self._run(name, text)
+                return FRESH
+            case ast.Call(func=ast.Name(id=name), args=[]) if (
+                namespace_function(node) and self._record.home(name) is None
+            ):
+                self._record.opaque(f"{name}()", writes=name == "globals")
+                return FRESH
+            case ast.Call(
+                func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr=method)
+            ):
+                texts = [a.value if isinstance(a, ast.Constant) else None for a in node.args]
+                return FRESH if self._magics.call(method, texts) else None
+            case ast.Call(
+                func=ast.Attribute(value=namespace, attr="get" | "pop" | "__getitem__" as method),
+                args=[ast.Constant(value=str(name)), *_],
+            ) if namespace_function(namespace):
+                # `globals().get('x')` reads one name.
+                self._record.ask(name)
+                if method == "pop":
+                    self._record.note(
+                        Delete(name=Variable(name), line=self._record.line, definite=False)
+                    )
+                return origin_of_name(name)
+            case _:
+                return None
+
+    def _run(self, function: str, text: ast.expr) -> None:
+        """`exec` and `eval` of a literal are that code; of anything else, anything at all."""
+        match text:
+            case ast.Constant(value=str(source)):
+                self._magics.run_python(source)
+            case _:
+                self._value(text)
+                self._record.opaque(f"{function}()")
+
+    def _ordinary(self, node: ast.Call) -> Origin:
+        dotted = dotted_path(node.func)
+        if dotted and self._record.home(dotted.split(".")[0]) is not None:
+            dotted = ""
+        method, receiver = "", FRESH
+        match node.func:
+            case ast.Name(id=name):
+                self._record.use(name, called=True)
+            case ast.Attribute(value=inner, attr=method):
+                receiver = self._value(inner)
+            case other:
+                self._value(other)
+        outer = self._record.given_to
+        # Methods of data use up a function they are given; whatever else may keep it.
+        uses_up = method and method not in known.MUTATING_METHODS
+        self._record.given_to = root_of(node.func) if uses_up else ""
+        positional = [self._value(argument) for argument in node.args]
+        keywords = [(k.arg or "", self._value(k.value)) for k in node.keywords]
+        self._record.given_to = outer
+        call = Call(
+            function=dotted,
+            line=self._record.line,
+            method=method,
+            receiver=receiver.names,
+            positional=tuple([origin.names for origin in positional]),
+            keywords=tuple([(name, origin.names) for name, origin in keywords]),
+        )
+        self._record.note(call)
+        match node.func:
+            case ast.Attribute() as function:
+                self._change_receiver(node, function, call, receiver)
+        self._change_arguments(node, positional, keywords)
+        return origin_of_call(node.func, call, receiver, positional)
+
+    def _change_receiver(
+        self, node: ast.Call, function: ast.Attribute, call: Call, receiver: Origin
+    ) -> None:
+        method = function.attr
+        torch_style = method.endswith("_") and not method.endswith("__") and len(method) > 1
+        plots = isinstance(function.value, ast.Attribute) and function.value.attr == "plot"
+        by_name = method in known.MUTATING_METHODS and not plots
+        if by_name or torch_style or _is_inplace(node):
+            stored = NO_NAMES
+            if method in known.STORING_METHODS:
+                stored = stored.union(*call.positional, *(names for _, names in call.keywords))
+            self._record.mutate(receiver, function.value, adds=stored)
+
+    def _change_arguments(
+        self,
+        node: ast.Call,
+        positional: Sequence[Origin],
+        keywords: Sequence[tuple[str, Origin]],
+    ) -> None:
+        match node.func:
+            case ast.Name(id=name):
+                changes_first = name in known.MUTATING_FUNCTIONS
+            case ast.Attribute(attr=name):
+                changes_first = name in known.MUTATING_FUNCTIONS or name == "at"
+            case _:
+                changes_first = False
+        if changes_first and positional:
+            self._record.mutate(positional[0], node.args[0], adds=names_of(positional[1:]))
+        for keyword, (name, origin) in zip(node.keywords, keywords, strict=True):
+            if name == "out":
+                self._record.mutate(origin, keyword.value)
+                if isinstance(keyword.value, ast.Tuple):
+                    for element in keyword.value.elts:
+                        self._record.mutate(self._again(element), element)
+
+
+def _is_axes(node: ast.expr) -> bool:
+    """`df.plot()` leaves df alone, `ax.plot(x)` draws on ax: only the name can tell."""
+    return re.match(r"_?(?:ax|fig)", root_of(node)) is not None
+
+
+def _is_inplace(node: ast.Call) -> bool:
+    return any(
+        keyword.arg == "inplace"
+        and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False)
+        for keyword in node.keywords
+    )
