@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from nbpipe.errors import StoreUnavailableError
 from nbpipe.kernel.exchange import KernelReport
 from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.step_io import StepIo, StepSide
@@ -105,6 +106,19 @@ def test_an_optional_value_never_stands_in_the_way(kernel):
     source = "g = [n for n in 'ab']; shared = [g, (n for n in g)]"
     report = kernel().run(source, required=["g"], optional=["shared", "missing"])
     assert list(report.outputs) == ["g"]
+
+
+def test_a_full_disk_is_a_problem_of_the_store(kernel, monkeypatch):
+    made = kernel()
+
+    def full(self, chunks):
+        raise StoreUnavailableError("Cannot write: the disk is full.", hint="Free some space.")
+
+    monkeypatch.setattr(LocalBlobs, "put", full)
+    with pytest.raises(StepNotebookError):
+        made.run("x = 1", required=["x"])
+    problem = made.reports[-1].problem
+    assert (problem.kind, problem.message) == ("store", "Cannot write: the disk is full.")
 
 
 def test_lost_inputs_are_a_problem_of_the_input(kernel, tmp_path):

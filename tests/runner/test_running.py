@@ -195,7 +195,8 @@ def test_a_step_that_takes_too_long_is_interrupted(book):
     assert book.shown(run)[1].startswith("so far\n")
 
 
-def test_a_step_that_ignores_the_interrupt_is_killed(book):
+def test_a_step_that_ignores_the_interrupt_is_killed(book, monkeypatch):
+    monkeypatch.setattr("nbpipe.runner.papermill_engine._INTERRUPT_GRACE_SECONDS", 0.5)
     book.step(
         "stubborn",
         "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\ntime.sleep(60)",
@@ -240,11 +241,14 @@ def test_a_hundred_megabytes_of_text_are_cut_in_bounded_memory(book):
 
 
 def test_a_value_that_cannot_be_stored_fails_its_step_and_is_not_retried(book):
-    book.step("make", "g = (n for n in range(3))", makes=("g",), retry=Retry(retries=3))
+    step = book.step("make", "g = (n for n in range(3))", retry=Retry(retries=3))
+    needed = Output(variable=Variable("g"), required=True, readers=("use", "show"))
+    book.steps = [replace(step, outputs=(needed,))]
     run = book.run()
     found = failure(run, "make")
     assert found.kind == "output"
     assert found.message.startswith("Cannot store 'g' (generator): ")
+    assert found.message.endswith("; 'g' is needed by use, show")
     assert run.steps[0].attempt == 1
 
 
@@ -371,6 +375,12 @@ def test_the_kernel_starts_beside_the_notebook_and_sees_the_environment(book, mo
         "os.environ['PYTHONHASHSEED'], sys.executable)",
     )
     assert book.shown(book.run()) == {1: f"{book.directory} yes 0 {sys.executable}\n"}
+
+
+def test_a_kernel_speaks_tcp_where_sockets_have_no_place(book, monkeypatch):
+    monkeypatch.setattr("nbpipe.runner.kernels.jupyter._LONGEST_SOCKET_PATH", 0)
+    book.step("look", "print(get_ipython().kernel.parent.transport)")
+    assert book.shown(book.run()) == {1: "tcp\n"}
 
 
 def kernel(directory: Path, name: str, *command: str) -> None:
