@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -69,6 +70,11 @@ class CompilationError(UserError):
         super().__init__(message, hint=hint)
         self.diagnostics = tuple(diagnostics)
 
+    def __str__(self) -> str:
+        # Where nobody prints the diagnostics, as in a traceback, they still say why.
+        errors = (str(d) for d in self.diagnostics if d.severity.value == "error")
+        return "\n".join([super().__str__(), *errors])
+
 
 class ConfigurationError(UserError, ValueError):
     """A wrong option, parameter or setting."""
@@ -85,7 +91,13 @@ class NotFoundError(UserError, LookupError):
     def among(cls, kind: str, name: str, known: Iterable[str], *, where: str = "") -> NotFoundError:
         """Say that there is no `kind` called `name`, and which of `known` was probably meant."""
         names = sorted(set(known))
-        close = difflib.get_close_matches(name, names, n=3)
+        # An ending that all names share makes no two of them alike.
+        ending = PurePath(name).suffix
+        by_stem = {n.removesuffix(ending): n for n in names if n.endswith(ending)}
+        close = [
+            by_stem[stem]
+            for stem in difflib.get_close_matches(name.removesuffix(ending), by_stem, n=3)
+        ]
         if close:
             hint = f"Did you mean {' or '.join(repr(n) for n in close)}?"
         elif names:

@@ -66,10 +66,12 @@ def _with_table(settings: Settings, table: Mapping[str, object], path: Path) -> 
         if name == "store":
             value = str((path.parent / str(value)).absolute())
         settings = replace(settings, **{name: value})  # type: ignore[arg-type]
+    if settings.jobs < 0:
+        raise ConfigurationError(f"Setting 'jobs' in {path} must not be negative.")
     return settings
 
 
 def _whole(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdecimal()):
         raise ConfigurationError(f"NBPIPE_JOBS is {text!r}, not a whole number.")
     return int(text)

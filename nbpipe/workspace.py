@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,7 @@ from nbpipe.model.pipeline import Pipeline
 from nbpipe.notebook.parse import NotANotebookError, notebook_json, parse_notebook
 from nbpipe.settings import Settings, read_settings
 from nbpipe.store.artifacts import ArtifactStore
+from nbpipe.wire.codec import decode
 from nbpipe.wire.manifest import read_manifest
 
 STORE_NAME: Final = ".nbpipe"
@@ -100,15 +103,14 @@ def open_workspace(path: Path | str, *, store: Path | str | None = None) -> Work
     """
     path = Path(path)
     if not path.exists():
-        siblings = [p.name for p in path.parent.glob("*.ipynb")] if path.parent.is_dir() else []
-        raise NotFoundError.among("file", path.name, siblings, where=f"in {path.parent}")
+        raise _no_such_file(path)
     directory = path.absolute().parent
     settings = read_settings(directory, os.environ)
-    store_path = Path(store or settings.store or directory / STORE_NAME)
+    store_path = _store_path(store or settings.store or directory / STORE_NAME)
     if path.is_dir():
         return _open_bundle(path, directory, settings, store_path)
     learned = read_effects(effects_path(store_path, path.stem))
-    notebook = _read_notebook(path)
+    notebook = read_notebook(path)
     return Workspace(
         path=path,
         directory=directory,
@@ -130,13 +132,44 @@ def open_store(path: Path | str | None = None, *, create: bool = False) -> Artif
         here = Path.cwd()
         configured = read_settings(here, os.environ).store
         found = (folder / STORE_NAME for folder in (here, *here.parents))
-        path = configured or next((p for p in found if (p / "index.db").exists()), here / STORE_NAME)
-    return ArtifactStore.open(path, create=create)
+        path = configured or next(
+            (p for p in found if (p / "index.db").exists()), here / STORE_NAME
+        )
+    return ArtifactStore.open(_store_path(path), create=create)
 
 
-def _open_bundle(
-    path: Path, directory: Path, settings: Settings, store_path: Path
-) -> Workspace:
+def _store_path(place: Path | str) -> Path:
+    """Give the directory that `--store` and its like name.
+
+    Raises:
+        ConfigurationError: it cannot be a store.
+    """
+    scheme = re.match(r"([a-z][a-z0-9+.-]+):/", str(place))
+    if scheme is not None:
+        raise ConfigurationError(
+            f"There is no kind of store called {scheme[1]!r}.",
+            hint="A store is a directory of this machine, such as --store /data/store.",
+        )
+    path = Path(place)
+    if path.exists() and not path.is_dir():
+        raise ConfigurationError(
+            f"{path} is a file, so it cannot be a store.", hint="Give a directory: --store PATH."
+        )
+    return path
+
+
+def _no_such_file(path: Path) -> NotFoundError:
+    folder = path.parent
+    if not folder.is_dir():
+        return NotFoundError(f"There is no directory {folder}.")
+    siblings = {p.name for p in (*folder.glob("*.ipynb"), *folder.glob(f"[!.]*{BUNDLE_ENDING}"))}
+    if not siblings:
+        return NotFoundError(f"There is no file {path}.", hint=f"There is no notebook in {folder}.")
+    where = f"in {folder}" if path.name != str(path) else ""
+    return NotFoundError.among("file", path.name, siblings, where=where)
+
+
+def _open_bundle(path: Path, directory: Path, settings: Settings, store_path: Path) -> Workspace:
     manifest = path / "pipeline.json"
     if not manifest.is_file():
         raise ConfigurationError(
@@ -148,7 +181,11 @@ def _open_bundle(
         **read_effects(path / "effects.json"),
         **read_effects(effects_path(store_path, pipeline.name)),
     }
-    notebook = _read_notebook(path / "notebook.ipynb")
+    if not (path / "notebook.ipynb").is_file():
+        raise ConfigurationError(
+            f"The bundle {path} lacks notebook.ipynb.", hint="Compile the notebook again."
+        )
+    notebook = read_notebook(path / "notebook.ipynb")
     return Workspace(
         path=path,
         directory=directory,
@@ -163,11 +200,24 @@ def _open_bundle(
 def _text_of(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError:
+        raise ConfigurationError(
+            f"{path} is not UTF-8 text.", hint="Compile the notebook again."
+        ) from None
 
 
-def _read_notebook(path: Path) -> Mapping[str, object]:
+def read_notebook(path: Path) -> Mapping[str, object]:
+    """Read a notebook file as nbformat 4 JSON.
+
+    Raises:
+        NotFoundError: there is no such file.
+        CompilationError: it is no notebook.
+        ConfigurationError: it cannot be read.
+    """
+    if not path.exists():
+        raise _no_such_file(path)
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -176,9 +226,7 @@ def _read_notebook(path: Path) -> Mapping[str, object]:
         return notebook_json(content)
     except NotANotebookError as error:
         raise CompilationError(
-            f"{path.name}: {error.diagnostic.message}",
-            diagnostics=(error.diagnostic,),
-            hint=error.diagnostic.help,
+            f"{path.name} cannot be compiled.", diagnostics=(error.diagnostic,)
         ) from None
 
 
@@ -203,26 +251,46 @@ def read_effects(path: Path) -> dict[Digest, tuple[Variable, ...]]:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise StoreUnavailableError(f"{path} cannot be read: {error.strerror}.") from error
     try:
         document = json.loads(text)
-        changes = document["changes"]
-        return {
-            Digest(source): tuple(Variable(name) for name in names)
-            for source, names in changes.items()
-        }
-    except (ValueError, KeyError, TypeError, AttributeError):
+        changes = decode(dict[Digest, tuple[Variable, ...]], document["changes"])
+    except (ValueError, KeyError, TypeError):
         raise ConfigurationError(
             f"{path} does not hold learned effects.", hint="Delete it: they are learned again."
         ) from None
+    return changes
 
 
 def write_effects(path: Path, learned: Learned) -> None:
-    """Write learned effects, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}")
-    temporary.write_text(effects_text(learned), encoding="utf-8")
-    temporary.replace(path)
+    """Write learned effects, whole or not at all.
+
+    Raises:
+        StoreUnavailableError: the place cannot be written.
+    """
+    replace_text(path, effects_text(learned))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file so that whatever happens leaves the old one or the new one.
+
+    Raises:
+        StoreUnavailableError: the place cannot be written.
+    """
+    # A link stays a link to the file it names, and the file keeps its permissions.
+    target = path.resolve()
+    fresh = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            fresh.write_bytes(text.encode("utf-8", "surrogatepass"))
+            if target.exists():
+                shutil.copymode(target, fresh)
+            fresh.replace(target)
+        finally:
+            fresh.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreUnavailableError(f"{path} cannot be written: {error.strerror}.") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from nbpipe._version import __version__
 from nbpipe.compiler.bundle import bundle_files
@@ -14,9 +16,11 @@ from nbpipe.environment.lock import environment_files
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.names import StepName
 from nbpipe.model.notebook import Role, Spelling
-from nbpipe.notebook.parse import notebook_json, parse_notebook
+from nbpipe.notebook.parse import parse_notebook
 from nbpipe.notebook.rewrite import add_tags, prevailing_spelling
-from nbpipe.workspace import BUNDLE_ENDING, Workspace
+from nbpipe.workspace import BUNDLE_ENDING, Workspace, read_notebook
+
+_BYTE_ORDER_MARK: Final = "\ufeff"
 
 
 def bundle_path(workspace: Workspace) -> Path:
@@ -60,6 +64,7 @@ def write_tree(files: Mapping[str, str], directory: Path) -> None:
     Raises:
         StoreUnavailableError: the place cannot be written.
     """
+    directory = directory.resolve()
     fresh = directory.with_name(f".{directory.name}.new")
     old = directory.with_name(f".{directory.name}.old")
     try:
@@ -92,21 +97,18 @@ def tag_notebook(path: Path, *, by: str, spelling: Spelling | None = None) -> Ta
     """Propose tags for a notebook and write them into its text; the file is not touched.
 
     Raises:
-        ConfigurationError: it is no notebook, or has steps already, or `by` is unknown.
+        NotFoundError: there is no such file.
+        CompilationError: it is no notebook.
+        ConfigurationError: it has steps already, or `by` is unknown.
     """
-    from nbpipe.notebook.parse import NotANotebookError  # noqa: PLC0415
-
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = notebook_json(text)
-    except FileNotFoundError:
-        raise ConfigurationError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {error}.") from None
-    except NotANotebookError as error:
+    content = read_notebook(path)
+    # Not as text: that would turn every line break into one kind.
+    text = path.read_bytes().decode("utf-8")
+    if json.loads(text.removeprefix(_BYTE_ORDER_MARK)) != content:
         raise ConfigurationError(
-            f"{path.name}: {error.diagnostic.message}", hint=error.diagnostic.help
-        ) from None
+            f"{path.name} has an old notebook format, which nbpipe reads but does not write.",
+            hint="Open it in a current Jupyter and save it again.",
+        )
     notebook, _ = parse_notebook(content, name=path.stem)
     if any(cell.tag is not None and cell.tag.role is Role.STEP for cell in notebook.cells):
         raise ConfigurationError(
@@ -120,9 +122,7 @@ def tag_notebook(path: Path, *, by: str, spelling: Spelling | None = None) -> Ta
         raise ConfigurationError(
             f"{path.name} has no cell that could be a step: only imports, definitions and settings."
         )
-    tagged = add_tags(
-        text, notebook, proposed, spelling=spelling or prevailing_spelling(notebook)
-    )
+    tagged = add_tags(text, notebook, proposed, spelling=spelling or prevailing_spelling(notebook))
     steps: dict[StepName, tuple[int, ...]] = {}
     for position, name in proposed.items():
         steps[name] = (*steps.get(name, ()), notebook.cells[position].number)

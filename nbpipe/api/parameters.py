@@ -43,7 +43,12 @@ def read_sweep(
     axes = []
     for name, text in _split(words):
         parameter = _parameter(pipeline, name)
-        axes.append([(Variable(name), _typed(parameter, part)) for part in text.split(",")])
+        axes.append([(Variable(name), value) for value in _typed_list(parameter, text)])
+    if not axes:
+        raise ConfigurationError(
+            "--sweep has no values to go through.",
+            hint="Give one parameter several, such as -p alpha=0.1,0.2.",
+        )
     return tuple(fixed | dict(combination) for combination in product(*axes))
 
 
@@ -121,6 +126,17 @@ def _typed(parameter: Parameter, text: str) -> ParameterValue:
             return _guessed(text)
 
 
+def _typed_list(parameter: Parameter, text: str) -> list[ParameterValue]:
+    """Read `0.1,0.2`; the commas inside lists and objects are not those between them."""
+    if isinstance(parameter.default, list | dict):
+        try:
+            values = json.loads(f"[{text}]")
+        except ValueError:
+            raise _wrong_type(parameter, text) from None
+        return [_typed(parameter, json.dumps(value)) for value in values]
+    return [_typed(parameter, part) for part in text.split(",")]
+
+
 def _guessed(text: str) -> ParameterValue:
     """A default of None says nothing about the type: read JSON, or else take the text."""
     try:
@@ -131,7 +147,12 @@ def _guessed(text: str) -> ParameterValue:
 
 
 def _wrong_type(parameter: Parameter, text: str) -> ConfigurationError:
-    examples = {"bool": "true or false", "list": "a JSON list", "dict": "a JSON object"}
+    examples = {
+        "bool": "true or false",
+        "list": "a JSON list",
+        "dict": "a JSON object",
+        "any": "a JSON value",
+    }
     wanted = examples.get(parameter.type, f"of type {parameter.type}")
     shown = text if len(text) <= 60 else text[:57] + "…"
     return ConfigurationError(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
 
 from nbpipe.api.artifacts import Difference, compare, series
-from nbpipe.cli.console import duration_text, put, say, size_text, table
+from nbpipe.cli.console import put, put_json, say, size_text, table
 from nbpipe.errors import ConfigurationError
 from nbpipe.model.artifact import ArtifactVersion
 from nbpipe.model.names import PipelineName, Variable
@@ -38,7 +37,7 @@ def artifacts_command(
     wanted = PipelineName(pipeline) if pipeline else None
     versions = series(opened, Variable(name) if name else None, wanted)
     if as_json:
-        put(json.dumps([encode(version) for version in versions]))
+        put_json([encode(version) for version in versions])
     elif name:
         _print_versions(versions)
     else:
@@ -99,7 +98,7 @@ def show_command(reference: str, pipeline: str | None, store: Path | None, as_js
     """
     version = _find(open_store(store), reference, pipeline)
     if as_json:
-        put(json.dumps(encode(version)))
+        put_json(encode(version))
         return
     summary = version.value.summary
     said = summary.text if summary.type in summary.text else f"{summary.type}, {summary.text}"
@@ -139,7 +138,7 @@ def diff_command(
     before, after = _find(opened, older, pipeline), _find(opened, newer, pipeline)
     differences = compare(before, after)
     if as_json:
-        put(json.dumps([encode(difference) for difference in differences]))
+        put_json([encode(difference) for difference in differences])
         return
     if before.value.content == after.value.content:
         put(f"{before.reference} and {after.reference} have the same content.")
@@ -180,7 +179,11 @@ def pin_command(
 @click.command("gc")
 @click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
 @click.option(
-    "--keep-runs", default=5, show_default=True, help="Keep what the last N runs of each need."
+    "--keep-runs",
+    type=click.IntRange(0),
+    default=5,
+    show_default=True,
+    help="Keep what the last N runs of each need.",
 )
 @click.option(
     "--older-than", default="1d", show_default=True, help="Keep what is younger, such as 12h or 7d."
@@ -202,7 +205,7 @@ def gc_command(
         dry_run=dry_run, keep_runs=keep_runs, older_than=timedelta(seconds=seconds)
     )
     if as_json:
-        put(json.dumps(encode(report)))
+        put_json(encode(report))
         return
     rows = [(s.pipeline, s.variable, str(s.versions), size_text(s.bytes)) for s in report.series]
     if rows:
@@ -212,7 +215,7 @@ def gc_command(
     verb = "would be freed" if dry_run else "freed"
     put(f"{size_text(report.bytes)} {verb}: {report.blobs} files, {report.runs} runs.")
     if not dry_run and older_than != "0s" and not report.blobs:
-        say(f"Everything is needed, or younger than {duration_text(seconds)}.")
+        say(f"Everything is needed, or younger than {older_than}.")
 
 
 @click.command("trust")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, TextIO
 
 import click
 
@@ -16,6 +18,10 @@ from nbpipe.model.pipeline import Pipeline
 _COLOUR: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
+class OutputClosedError(Exception):
+    """Whoever read our output has gone (`nbpipe runs | head`): nothing more to say to them."""
+
+
 def wants_colour(stream: object) -> bool:
     """Say whether a stream is a terminal that may get colour."""
     is_terminal = getattr(stream, "isatty", lambda: False)()
@@ -24,12 +30,42 @@ def wants_colour(stream: object) -> bool:
 
 def say(text: str = "") -> None:
     """Print a line for the person at the terminal, on stderr."""
-    click.echo(text, err=True, color=wants_colour(sys.stderr))
+    _echo(text, sys.stderr)
 
 
 def put(text: str = "") -> None:
     """Print a line of the result, on stdout."""
-    click.echo(text, color=wants_colour(sys.stdout))
+    _echo(text, sys.stdout)
+
+
+def put_json(value: object) -> None:
+    """Print a value as one line of JSON on stdout, at once."""
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), allow_nan=False)
+    put(text)
+
+
+def _finite(value: object) -> object:
+    """JSON has no word for numbers without end; other programs write them as these strings."""
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
+
+
+def _echo(text: str, stream: TextIO) -> None:
+    try:
+        # Click would end the process with the exit code of a failed step.
+        click.echo(text, file=stream, color=wants_colour(stream))
+    except BrokenPipeError:
+        raise OutputClosedError from None
 
 
 def print_failure(message: str) -> None:
@@ -90,7 +126,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> list[str]:
-    """Lay out rows in columns, in a terminal cut to its width; `right` names those aligned right."""
+    """Lay out rows in columns, cut to the width of a terminal; `right` names those aligned right."""
     import shutil
 
     # Cut for eyes only: a file or a pipe gets everything.

@@ -14,7 +14,7 @@ from typing import Final
 import click
 
 from nbpipe.cli.artifacts import json_option, store_option
-from nbpipe.cli.console import put
+from nbpipe.cli.console import put, put_json
 from nbpipe.errors import NbpipeError, NotFoundError
 from nbpipe.wire.codec import encode
 from nbpipe.workspace import open_store
@@ -46,7 +46,7 @@ def doctor_command(store: Path | None, as_json: bool) -> None:
     """Check versions, kernels, the store and conflicting packages."""
     checks = [*_versions(), *_conflicts(), *_kernels(), _extension(), _store(store)]
     if as_json:
-        put(json.dumps([encode(check) for check in checks]))
+        put_json([encode(check) for check in checks])
     else:
         colours = {"ok": "green", "note": "yellow", "problem": "red"}
         for check in checks:

@@ -36,9 +36,10 @@ def export_command(
     exported = export(workspace, target)
     print_diagnostics(exported.diagnostics)
     directory = output or workspace.directory / f"{workspace.pipeline.name}-{target}"
-    if directory.exists() and any(directory.iterdir()):
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigurationError(
-            f"{directory} is not empty; it is left alone.", hint="Choose another place with -o."
+            f"{directory} exists and is not an empty directory; it is left alone.",
+            hint="Choose another place with -o.",
         )
     write_tree(exported.files, directory)
     for name in sorted(exported.files):

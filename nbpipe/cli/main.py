@@ -9,8 +9,8 @@ from typing import Final
 
 import click
 
-from nbpipe.cli.console import print_error, print_failure
-from nbpipe.errors import CompilationError, NbpipeError
+from nbpipe.cli.console import OutputClosedError, print_error, print_failure
+from nbpipe.errors import NbpipeError
 
 # name → (module, one line of help), in groups as `--help` shows them.
 COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
@@ -78,7 +78,9 @@ class CommandTable(click.Group):
         widest = max(len(name) for name in self.list_commands(ctx))
         for title, group in COMMANDS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(widest), line) for name, (_, line) in group.items()])
+                formatter.write_dl(
+                    [(name.ljust(widest), line) for name, (_, line) in group.items()]
+                )
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) -> None:
@@ -107,30 +109,62 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Run the command line and exit with its code (see the reference: exit codes)."""
+    if hasattr(sys.stdout, "reconfigure"):
+        # A pipe on Windows, or an old terminal, may not know a → or a ✓.
+        sys.stdout.reconfigure(errors="replace")
     try:
-        code = cli.main(standalone_mode=False, prog_name="nbpipe")
-    except click.exceptions.Exit as stop:
-        code = stop.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except (click.Abort, KeyboardInterrupt):
-        print_failure("Interrupted.")
-        code = 130
-    except BrokenPipeError:
-        # Whoever reads our output has gone (`nbpipe runs | head`): nothing more to say to them.
+        code = _run(sys.argv[1:])
+        sys.stdout.flush()
+    except (OutputClosedError, BrokenPipeError):
+        # Python would complain once more as it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except CompilationError as error:
-        print_error(error)
-        code = 2
-    except NbpipeError as error:
-        print_error(error)
-        code = error.exit_code
-    except Exception:
+        # Those who asked have seen what they wanted to see; a run was cut short.
+        code = 4 if _command_of(sys.argv[1:]) in _RUNNING else 0
+    sys.exit(code)
+
+
+def _run(words: list[str]) -> int:
+    """Run the command line; whatever happens is said, and becomes an exit code."""
+    error: Exception
+    try:
+        code = cli.main(words, standalone_mode=False, prog_name="nbpipe")
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (OutputClosedError, BrokenPipeError):
+        raise
+    except click.ClickException as usage:
+        usage.show()
+        code, message, error = 2, usage.format_message(), usage
+    except (click.Abort, KeyboardInterrupt) as interrupt:
+        message = "Interrupted."
+        print_failure(message)
+        code, error = 130, RuntimeError(interrupt)
+    except NbpipeError as ours:
+        print_error(ours)
+        code, message, error = ours.exit_code, ours.message, ours
+    except Exception as defect:
         import traceback
 
         traceback.print_exc()
         print_failure("This is a defect of nbpipe. Please report it with the lines above.")
-        code = EXIT_DEFECT
-    sys.exit(code if isinstance(code, int) else 0)
+        code, message, error = EXIT_DEFECT, f"{type(defect).__name__}: {defect}", defect
+    if _wants_summary(words):
+        from nbpipe.cli.console import put_json
+        from nbpipe.cli.progress import summary_without_run
+
+        put_json(summary_without_run(code, message, error))
+    return code
+
+
+# Their output is for programs, which find a summary in its last line, whatever happened.
+_RUNNING: Final = frozenset({"run", "step"})
+
+
+def _command_of(words: list[str]) -> str:
+    return next((word for word in words if not word.startswith("-")), "")
+
+
+def _wants_summary(words: list[str]) -> bool:
+    command = _command_of(words)
+    return command == "step" or (command in _RUNNING and "--json" in words)

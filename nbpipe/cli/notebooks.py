@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from nbpipe.api.notebooks import bundle_path, tag_notebook, write_bundle
-from nbpipe.cli.console import print_diagnostics, print_pipeline, put, say, table
-from nbpipe.errors import CompilationError, StoreUnavailableError
+from nbpipe.cli.console import print_diagnostics, print_pipeline, put, put_json, say, table
+from nbpipe.errors import CompilationError
 from nbpipe.model.notebook import Spelling
 from nbpipe.wire.codec import encode
-from nbpipe.workspace import open_workspace
+from nbpipe.workspace import open_workspace, replace_text
 
 
 @click.command("tag")
@@ -43,13 +42,10 @@ def tag_command(notebook: Path, by: str, output: Path | None, spelling: str | No
     """
     tagging = tag_notebook(notebook, by=by, spelling=Spelling(spelling) if spelling else None)
     if str(output) == "-":
-        click.echo(tagging.text, nl=False)
+        click.echo(tagging.text.encode("utf-8", "surrogatepass"), nl=False)
         return
     target = output or notebook
-    try:
-        target.write_text(tagging.text, encoding="utf-8", newline="")
-    except OSError as error:
-        raise StoreUnavailableError(f"{target} cannot be written: {error.strerror}.") from error
+    replace_text(target, tagging.text)
     rows = [(name, ", ".join(map(str, cells))) for name, cells in tagging.steps.items()]
     for line in table(("step", "cells"), rows):
         put(line)
@@ -69,14 +65,14 @@ def compile_command(notebook: Path, output: Path | None, check: bool, as_json: b
         workspace = open_workspace(notebook)
     except CompilationError as error:
         if as_json:
-            put(_as_json(error.diagnostics, None, None))
+            put_json(_facts(error.diagnostics, None, None))
         raise
     diagnostics = workspace.compilation.diagnostics
     target = None
     if workspace.compilation.pipeline is not None and not check:
         target = write_bundle(workspace, output or bundle_path(workspace))
     if as_json:
-        put(_as_json(diagnostics, workspace.compilation.pipeline, target))
+        put_json(_facts(diagnostics, workspace.compilation.pipeline, target))
     pipeline = workspace.pipeline
     if not as_json:
         print_diagnostics(diagnostics)
@@ -85,7 +81,7 @@ def compile_command(notebook: Path, output: Path | None, check: bool, as_json: b
             say(f"\nWrote {target}. Next: nbpipe run {target}")
 
 
-def _as_json(diagnostics: object, pipeline: object, target: Path | None) -> str:
+def _facts(diagnostics: object, pipeline: object, target: Path | None) -> dict[str, object]:
     from nbpipe.model.pipeline import Pipeline  # noqa: PLC0415
 
     steps: list[object] = []
@@ -102,13 +98,11 @@ def _as_json(diagnostics: object, pipeline: object, target: Path | None) -> str:
             for step in pipeline.steps
         ]
         edges = [encode(edge) for edge in pipeline.edges]
-    return json.dumps(
-        {
-            "event": "compiled",
-            "state": "refused" if pipeline is None else "succeeded",
-            "bundle": str(target) if target else None,
-            "steps": steps,
-            "edges": edges,
-            "diagnostics": encode(diagnostics),
-        }
-    )
+    return {
+        "event": "compiled",
+        "state": "refused" if pipeline is None else "succeeded",
+        "bundle": str(target) if target else None,
+        "steps": steps,
+        "edges": edges,
+        "diagnostics": encode(diagnostics),
+    }

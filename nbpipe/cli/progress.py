@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from nbpipe.cli.console import duration_text, put, say, wants_colour
+from nbpipe.cli.console import duration_text, put_json, say, wants_colour
+from nbpipe.errors import CompilationError
 from nbpipe.model.diagnostic import Diagnostic
 from nbpipe.model.names import StepName
 from nbpipe.model.run import Run, StepFailure, StepRun, StepState
@@ -147,10 +147,7 @@ class _LiveSteps:
 
 
 class JsonLines:
-    """Writes one JSON object a line on stdout, the summary last."""
-
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self._diagnostics = diagnostics
+    """Writes one JSON object a line on stdout. The summary, last, is the caller's to write."""
 
     def notice(self, event: RunEvent) -> None:
         """Take the next event."""
@@ -158,9 +155,7 @@ class JsonLines:
             case RunBegan():
                 _write("run-began", run=event.run.id, steps=list(event.steps))
             case StepStarted():
-                _write(
-                    "step-started", step=event.step, attempt=event.attempt, reason=event.reason
-                )
+                _write("step-started", step=event.step, attempt=event.attempt, reason=event.reason)
             case StepRetried():
                 _write(
                     "step-retried",
@@ -174,15 +169,14 @@ class JsonLines:
             case PipelineRevised():
                 _write("pipeline-revised", because=event.because)
             case RunFinished():
-                put(json.dumps(run_summary(event.run, self._diagnostics)))
+                pass
 
     def close(self) -> None:
         """Nothing to leave."""
 
 
-def _write(name: str, **facts: object) -> None:
-    put(json.dumps({"event": name, **facts}))
-    sys.stdout.flush()
+def _write(event: str, **facts: object) -> None:
+    put_json({"event": event, **facts})
 
 
 def step_summary(step_run: StepRun) -> dict[str, object]:
@@ -202,31 +196,33 @@ def step_summary(step_run: StepRun) -> dict[str, object]:
     return summary
 
 
-def run_summary(run: Run, diagnostics: tuple[Diagnostic, ...]) -> Mapping[str, object]:
+def run_summary(
+    run: Run, diagnostics: tuple[Diagnostic, ...], executed_notebook: Path
+) -> dict[str, object]:
     """Give the summary of a run: the last line of `--json`."""
     return {
         "event": "summary",
         "run": run.id,
         "state": run.state.value,
+        "parameters": encode(run.parameters),
         "steps": [step_summary(step) for step in run.steps],
-        "executed_notebook": run.executed_notebook,
+        "executed_notebook": str(executed_notebook),
         "diagnostics": encode(diagnostics),
     }
 
 
-def refusal_summary(diagnostics: tuple[Diagnostic, ...], message: str) -> str:
-    """Give the summary of a run that was refused before it began."""
-    return json.dumps(
-        {
-            "event": "summary",
-            "run": None,
-            "state": "refused",
-            "steps": [],
-            "executed_notebook": None,
-            "diagnostics": encode(diagnostics),
-            "message": message,
-        }
-    )
+def summary_without_run(code: int, message: str, error: Exception) -> dict[str, object]:
+    """Give the summary where there is no run to speak of; `code` is the exit code."""
+    found = error.diagnostics if isinstance(error, CompilationError) else ()
+    return {
+        "event": "summary",
+        "run": None,
+        "state": {2: "refused", 130: "cancelled"}.get(code, "failed"),
+        "steps": [],
+        "executed_notebook": None,
+        "diagnostics": encode(found),
+        "message": message,
+    }
 
 
 def print_step_failure(step: StepName, failure: StepFailure, executed: str) -> None:
@@ -236,9 +232,7 @@ def print_step_failure(step: StepName, failure: StepFailure, executed: str) -> N
         line = f", line {failure.line}" if failure.line is not None else ""
         place = f" in cell {failure.cell_number}{line}"
     say()
-    say(
-        f"{click.style(f'step {step} failed', fg='red', bold=True)}{place}: {failure.message}"
-    )
+    say(f"{click.style(f'step {step} failed', fg='red', bold=True)}{place}: {failure.message}")
     if failure.traceback:
         say()
         for text in failure.traceback.rstrip().split("\n"):
@@ -250,9 +244,9 @@ def print_step_failure(step: StepName, failure: StepFailure, executed: str) -> N
         say(f"{click.style('executed step notebook:', dim=True)} {executed}")
 
 
-def follower(*, as_json: bool, diagnostics: tuple[Diagnostic, ...]) -> Lines | JsonLines:
+def follower(*, as_json: bool) -> Lines | JsonLines:
     """Give the follower for these options."""
-    return JsonLines(diagnostics) if as_json else Lines()
+    return JsonLines() if as_json else Lines()
 
 
 __all__ = ["JsonLines", "Lines", "RunListener", "follower"]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import click
 
 from nbpipe.api.parameters import read_parameters, read_sweep
 from nbpipe.api.runs import RunOptions, run, save_executed_notebook
 from nbpipe.cli.artifacts import json_option, store_option
-from nbpipe.cli.console import print_diagnostics, put, say
-from nbpipe.cli.progress import follower, print_step_failure, refusal_summary
-from nbpipe.errors import CompilationError, ConfigurationError, NbpipeError, UserError
+from nbpipe.cli.console import print_diagnostics, print_error, put_json, say
+from nbpipe.cli.progress import follower, print_step_failure, run_summary
+from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.diagnostic import Severity
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import ParameterValue
 from nbpipe.model.run import Run, RunState, StepState
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.workspace import Workspace, open_workspace
+
+EXIT_INTERRUPTED: Final = 130
 
 parameter_option = click.option(
     "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
@@ -87,22 +90,30 @@ def run_command(
         keep_going=keep_going,
         strict=strict,
     )
-    try:
-        workspace = open_workspace(path, store=store)
-        pipeline = workspace.pipeline
-        reading = read_sweep if sweep else _one
-        combinations = reading(pipeline, parameters, params_file)
-        opened = workspace.open_store()
-        states = [
-            _run_one(workspace, opened, values, options, out=out, as_json=as_json, sweep=sweep)
-            for values in combinations
-        ]
-    except UserError as error:
-        if as_json:
-            found = error.diagnostics if isinstance(error, CompilationError) else ()
-            put(refusal_summary(found, str(error)))
-        raise
-    raise click.exceptions.Exit(max(states))
+    workspace = open_workspace(path, store=store)
+    reading = read_sweep if sweep else _one
+    combinations = reading(workspace.pipeline, parameters, params_file)
+    if out is not None:
+        _check_target(out, workspace)
+    opened = workspace.open_store()
+    worst = 0
+    for values in combinations:
+        code = _run_one(workspace, opened, values, options, out=out, as_json=as_json, sweep=sweep)
+        worst = max(worst, code)
+        if code == EXIT_INTERRUPTED:
+            break
+    raise click.exceptions.Exit(worst)
+
+
+def _check_target(out: Path, workspace: Workspace) -> None:
+    """Refuse at once what would be refused, or be regretted, after hours of work."""
+    if out.is_dir():
+        raise ConfigurationError(f"{out} is a directory.", hint="--out takes a file to write.")
+    if out.exists() and out.samefile(workspace.path):
+        raise ConfigurationError(
+            f"{out} is the notebook itself, which nbpipe never writes.",
+            hint="Choose another file for the executed notebook.",
+        )
 
 
 def _one(
@@ -126,19 +137,27 @@ def _run_one(
         print_diagnostics(d for d in diagnostics if d.severity is not Severity.INFO)
         if sweep:
             say(" ".join(f"{name}={value}" for name, value in values.items()))
-    following = follower(as_json=as_json, diagnostics=diagnostics)
+    following = follower(as_json=as_json)
     try:
         finished = run(workspace, store, parameters=values, options=options, listener=following)
     finally:
         following.close()
+    code = exit_code(finished)
     executed = store.root / finished.executed_notebook
     if out is not None:
         target = _numbered(out, values) if sweep else out
-        executed = save_executed_notebook(store, finished, target)
-    if not as_json:
+        try:
+            executed = save_executed_notebook(store, finished, target)
+        except StoreUnavailableError as error:
+            # The run is done and recorded; it lies where it always does.
+            print_error(error)
+            code = max(code, error.exit_code)
+    if as_json:
+        put_json(run_summary(finished, diagnostics, executed))
+    else:
         _print_failures(finished, store, workspace)
         say(f"executed notebook: {executed}")
-    return exit_code(finished)
+    return code
 
 
 def _numbered(out: Path, values: dict[Variable, ParameterValue]) -> Path:
@@ -162,9 +181,6 @@ def exit_code(run: Run) -> int:
     if run.state is RunState.SUCCEEDED:
         return 0
     if run.state is RunState.CANCELLED:
-        return 130
+        return EXIT_INTERRUPTED
     kinds = {step.failure.kind for step in run.steps if step.failure is not None}
     return 4 if kinds & {"kernel-died", "store"} else 1
-
-
-__all__ = ["NbpipeError", "exit_code", "run_command"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from nbpipe.cli.artifacts import json_option, pipeline_option, store_option, when
-from nbpipe.cli.console import duration_text, put, say, table
+from nbpipe.cli.console import duration_text, put, put_json, say, table
 from nbpipe.cli.progress import print_step_failure
 from nbpipe.model.names import PipelineName
 from nbpipe.model.run import Run
@@ -18,7 +17,9 @@ from nbpipe.workspace import open_store
 
 @click.command("runs")
 @click.argument("run", required=False)
-@click.option("-n", "--limit", default=20, show_default=True, help="Show the last N.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1), default=20, show_default=True, help="Show the last N."
+)
 @pipeline_option
 @store_option
 @json_option
@@ -30,13 +31,13 @@ def runs_command(
     if run is not None:
         found = opened.run(run)
         if as_json:
-            put(json.dumps(encode(found)))
+            put_json(encode(found))
         else:
             _print_run(found, opened.root)
         return
     runs = opened.runs(PipelineName(pipeline) if pipeline else None, limit=limit)
     if as_json:
-        put(json.dumps([encode(each) for each in runs]))
+        put_json([encode(each) for each in runs])
         return
     if not runs:
         say("No runs yet. Start one: nbpipe run NOTEBOOK")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -10,7 +9,7 @@ import click
 from nbpipe.api.parameters import read_parameters
 from nbpipe.api.runs import StepStatus, status
 from nbpipe.cli.artifacts import json_option, store_option, when
-from nbpipe.cli.console import put
+from nbpipe.cli.console import put, put_json
 from nbpipe.cli.run import parameter_option, parameters_file_option
 from nbpipe.errors import ConfigurationError, NotFoundError
 from nbpipe.store.artifacts import ArtifactStore
@@ -36,7 +35,7 @@ def status_command(
     workspace = open_workspace(path, store=store)
     found = _status(workspace, parameters, params_file)
     if as_json:
-        put(json.dumps([_facts(each) for each in found]))
+        put_json([_facts(each) for each in found])
         return
     width = max(len(each.step) for each in found)
     for each in found:
@@ -72,7 +71,9 @@ def _facts(each: StepStatus) -> dict[str, object]:
 
 @click.command("why")
 @click.argument("step")
-@click.argument("path", type=click.Path(path_type=Path), metavar="[NOTEBOOK|BUNDLE]", required=False)
+@click.argument(
+    "path", type=click.Path(path_type=Path), metavar="[NOTEBOOK|BUNDLE]", required=False
+)
 @parameter_option
 @parameters_file_option
 @store_option
@@ -95,7 +96,7 @@ def why_command(
         raise NotFoundError.among("step", step, found, where=f"in {workspace.path.name}")
     each = next(status for name, status in found.items() if name == step)
     if as_json:
-        put(json.dumps(_facts(each)))
+        put_json(_facts(each))
     elif each.state == "fresh" and each.stored is not None:
         put(f"{step} would be reused: nothing in its key changed since run {each.stored.run}.")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +10,9 @@ import click
 from nbpipe.api.parameters import read_parameters
 from nbpipe.api.runs import run_step
 from nbpipe.cli.artifacts import store_option
-from nbpipe.cli.console import print_error, put
-from nbpipe.cli.progress import print_step_failure, refusal_summary, step_summary
+from nbpipe.cli.console import put_json
+from nbpipe.cli.progress import print_step_failure, step_summary
 from nbpipe.cli.run import parameter_option, parameters_file_option
-from nbpipe.errors import CompilationError, UserError
 from nbpipe.model.names import RunId, StepName
 from nbpipe.model.run import StepRun, StepState
 from nbpipe.workspace import open_workspace
@@ -48,24 +46,14 @@ def step_command(
     The last line on stdout is a JSON object about the step. The exit code is that of `nbpipe
     run`, or 5 when trying again is useless.
     """
-    try:
-        workspace = open_workspace(bundle, store=store)
-        values = read_parameters(workspace.pipeline, parameters, params_file)
-        done = run_step(
-            workspace,
-            workspace.open_store(),
-            StepName(name),
-            run_id=RunId(run_id),
-            parameters=values,
-        )
-    except UserError as error:
-        found = error.diagnostics if isinstance(error, CompilationError) else ()
-        print_error(error)
-        put(refusal_summary(found, str(error)))
-        raise click.exceptions.Exit(error.exit_code) from None
+    workspace = open_workspace(bundle, store=store)
+    values = read_parameters(workspace.pipeline, parameters, params_file)
+    opened = workspace.open_store()
+    done = run_step(workspace, opened, StepName(name), run_id=RunId(run_id), parameters=values)
     if done.failure is not None:
-        print_step_failure(done.step, done.failure, done.executed_notebook)
-    put(json.dumps({"event": "step", "run": run_id, **step_summary(done)}))
+        executed = opened.root / done.executed_notebook if done.executed_notebook else ""
+        print_step_failure(done.step, done.failure, str(executed))
+    put_json({"event": "step", "run": run_id, **step_summary(done)})
     raise click.exceptions.Exit(_exit_code(done))
 
 

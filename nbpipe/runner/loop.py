@@ -284,9 +284,9 @@ class RunLoop:
             # A failed step already says that the store is lost; otherwise nobody would.
             if not self._store_is_lost:
                 raise
-        self._listener.notice(RunFinished(run=self._run))
         if self._refused is not None:
             raise self._refusal(self._refused)
+        self._listener.notice(RunFinished(run=self._run))
         return self._run
 
     def abandon(self, *, interrupted: bool) -> None:
@@ -469,7 +469,7 @@ class RunLoop:
         known = self._step_runs.get(name) or self._new_step_run(name)
         reason = known.reason
         if state is StepState.SKIPPED:
-            reason = f"'{because}' failed" if because else "not asked for"
+            reason = f"'{because}' failed" if because else f"'{self._refused}' has no result"
         elif state is StepState.CANCELLED:
             reason = "cancelled"
         step_run = replace(known, state=state, reason=reason)
@@ -498,5 +498,5 @@ class RunLoop:
         wanted = " ".join(sorted(self._request.full_selection.selected))
         return ConfigurationError(
             f"Step '{step}' has no stored result, and only {wanted} may run.",
-            hint=f"Run it first: --until {step}. Or leave out --only.",
+            hint=f"Run what is missing, too: --until {wanted}.",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nbpipe.errors import NotFoundError
+from nbpipe.errors import ConfigurationError, NotFoundError
 from nbpipe.model.graph import reachable
 from nbpipe.model.names import StepName
 from nbpipe.model.pipeline import Pipeline
@@ -44,6 +44,7 @@ def select_steps(
 
     Raises:
         NotFoundError: for a name that is no step.
+        ConfigurationError: no step fits all of it.
     """
     names = [step.name for step in pipeline.steps]
     wanted = [name for name in (first, last, only, *(forced or ())) if name is not None]
@@ -57,6 +58,12 @@ def select_steps(
         selected &= pipeline.ancestors(last)
     if only is not None:
         selected &= {only}
+    if not selected:
+        asked = {"--from": first, "--until": last, "--only": only}
+        words = " ".join(f"{option} {name}" for option, name in asked.items() if name is not None)
+        raise ConfigurationError(
+            f"No step fits {words}.", hint="--until names a step that depends on that of --from."
+        )
     return Selection(
         selected=selected,
         forced=selected if forced is None else selected & frozenset(forced),
