@@ -49,7 +49,8 @@ def _table(path: Path) -> Mapping[str, object]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
         # Somebody else's file, and somebody else's problem: their tools will say so.
         return {}
-    table = document.get("tool", {}).get("nbpipe", {})
+    tools = document.get("tool")
+    table = tools.get("nbpipe") if isinstance(tools, dict) else None
     return table if isinstance(table, dict) else {}
 
 

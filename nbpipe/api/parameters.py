@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from nbpipe.errors import ConfigurationError, NotFoundError
 from nbpipe.model.names import Variable
@@ -68,10 +68,24 @@ def check_parameters(
             value = float(value)  # noqa: PLW2901 - 1 is a fine way to write 1.0
         if default is not None and type(value) is not type(default):
             raise _wrong_type(parameter, json.dumps(value, default=str))
-        if not isinstance(value, bool | int | float | str | list | dict | None):
+        if not _is_parameter_value(value):
             raise _wrong_type(parameter, repr(value))
         checked[Variable(name)] = value
     return checked
+
+
+def _is_parameter_value(value: object) -> TypeGuard[ParameterValue]:
+    match value:
+        case None | bool() | int() | float() | str():
+            return True
+        case list():
+            return all(map(_is_parameter_value, value))
+        case dict():
+            return all(isinstance(key, str) for key in value) and all(
+                map(_is_parameter_value, value.values())
+            )
+        case _:
+            return False
 
 
 def _split(words: Sequence[str]) -> list[tuple[str, str]]:
@@ -117,7 +131,7 @@ def _typed(parameter: Parameter, text: str) -> ParameterValue:
         case list() | dict():
             try:
                 value: ParameterValue = json.loads(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 raise _wrong_type(parameter, text) from None
             if type(value) is not type(parameter.default):
                 raise _wrong_type(parameter, text)
@@ -131,7 +145,7 @@ def _typed_list(parameter: Parameter, text: str) -> list[ParameterValue]:
     if isinstance(parameter.default, list | dict):
         try:
             values = json.loads(f"[{text}]")
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _wrong_type(parameter, text) from None
         return [_typed(parameter, json.dumps(value)) for value in values]
     return [_typed(parameter, part) for part in text.split(",")]
@@ -141,7 +155,7 @@ def _guessed(text: str) -> ParameterValue:
     """A default of None says nothing about the type: read JSON, or else take the text."""
     try:
         value: ParameterValue = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return value
 
@@ -173,7 +187,7 @@ def _values_in(path: Path) -> Mapping[str, object]:
             values = tomllib.loads(content.decode())
         else:
             values = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} is neither JSON nor TOML with parameters: {error}.",
             hint='Write a JSON object such as {"alpha": 0.1}, or NAME = VALUE lines in a .toml.',

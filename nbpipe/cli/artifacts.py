@@ -15,13 +15,20 @@ from nbpipe.model.names import PipelineName, Variable
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.trust import trust
 from nbpipe.wire.codec import encode
-from nbpipe.workspace import open_store
+from nbpipe.workspace import open_store as open_any_store
 
 store_option = click.option(
     "--store", type=click.Path(path_type=Path), help="The store [default: the nearest .nbpipe]."
 )
 pipeline_option = click.option("--pipeline", help="The pipeline, where several have the name.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def open_store(path: Path | None) -> ArtifactStore:
+    """Open the store that a command works on, until the command ends."""
+    store = open_any_store(path)
+    click.get_current_context().call_on_close(store.close)
+    return store
 
 
 @click.command("artifacts")

@@ -13,11 +13,10 @@ from typing import Final
 
 import click
 
-from nbpipe.cli.artifacts import json_option, store_option
+from nbpipe.cli.artifacts import json_option, open_store, store_option
 from nbpipe.cli.console import put, put_json
 from nbpipe.errors import NbpipeError, NotFoundError
 from nbpipe.wire.codec import encode
-from nbpipe.workspace import open_store
 
 OURS: Final = "jupyterlab-nbpipe"
 _NEEDED: Final = ("papermill", "nbclient", "ipykernel", "jupyter_client", "cloudpickle", "blake3")

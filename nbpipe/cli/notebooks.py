@@ -8,7 +8,7 @@ import click
 
 from nbpipe.api.notebooks import bundle_path, tag_notebook, write_bundle
 from nbpipe.cli.console import print_diagnostics, print_pipeline, put, put_json, say, table
-from nbpipe.errors import CompilationError
+from nbpipe.errors import CompilationError, ConfigurationError
 from nbpipe.model.notebook import Spelling
 from nbpipe.wire.codec import encode
 from nbpipe.workspace import open_workspace, replace_text
@@ -61,6 +61,10 @@ def tag_command(notebook: Path, by: str, output: Path | None, spelling: str | No
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def compile_command(notebook: Path, output: Path | None, check: bool, as_json: bool) -> None:
     """Compile NOTEBOOK into a bundle, and print its steps."""
+    if (notebook / "pipeline.json").is_file():
+        raise ConfigurationError(
+            f"{notebook} is a bundle: it is compiled already.", hint=f"nbpipe run {notebook}"
+        )
     try:
         workspace = open_workspace(notebook)
     except CompilationError as error:

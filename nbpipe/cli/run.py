@@ -96,6 +96,7 @@ def run_command(
     if out is not None:
         _check_target(out, workspace)
     opened = workspace.open_store()
+    click.get_current_context().call_on_close(opened.close)
     worst = 0
     for values in combinations:
         code = _run_one(workspace, opened, values, options, out=out, as_json=as_json, sweep=sweep)

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import click
 
-from nbpipe.cli.artifacts import json_option, pipeline_option, store_option, when
+from nbpipe.cli.artifacts import json_option, open_store, pipeline_option, store_option, when
 from nbpipe.cli.console import duration_text, put, put_json, say, table
 from nbpipe.cli.progress import print_step_failure
 from nbpipe.model.names import PipelineName
 from nbpipe.model.run import Run
 from nbpipe.wire.codec import encode
-from nbpipe.workspace import open_store
 
 
 @click.command("runs")

@@ -50,7 +50,10 @@ def _status(
     workspace: Workspace, words: tuple[str, ...], file: Path | None
 ) -> tuple[StepStatus, ...]:
     values = read_parameters(workspace.pipeline, words, file)
-    return status(workspace, _store_if_any(workspace), parameters=values)
+    store = _store_if_any(workspace)
+    if store is not None:
+        click.get_current_context().call_on_close(store.close)
+    return status(workspace, store, parameters=values)
 
 
 def _store_if_any(workspace: Workspace) -> ArtifactStore | None:

@@ -49,6 +49,7 @@ def step_command(
     workspace = open_workspace(bundle, store=store)
     values = read_parameters(workspace.pipeline, parameters, params_file)
     opened = workspace.open_store()
+    click.get_current_context().call_on_close(opened.close)
     done = run_step(workspace, opened, StepName(name), run_id=RunId(run_id), parameters=values)
     if done.failure is not None:
         executed = opened.root / done.executed_notebook if done.executed_notebook else ""

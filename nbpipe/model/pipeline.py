@@ -162,7 +162,8 @@ class Pipeline:
     """A notebook, compiled. `steps` is in topological order, ties in notebook order.
 
     Raises:
-        ValueError: when built with steps that repeat a name, or out of order.
+        ValueError: when built with steps that repeat a name, refer to what is not there, or stand
+            out of order.
     """
 
     name: PipelineName
@@ -177,6 +178,11 @@ class Pipeline:
         names = [step.name for step in self.steps]
         if len(set(names)) != len(names):
             raise ValueError("two steps have one name")
+        known = {*names, *(parameter.name for parameter in self.parameters)}
+        for step in self.steps:
+            for name in (*step.upstream, *step.parameters):
+                if name not in known:
+                    raise ValueError(f"step {step.name!r} refers to {name!r}, which is not there")
         if topological_order(names, self.upstream_by_step) != tuple(names):
             raise ValueError("steps are not in topological order")
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
-from typing import Any, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ForwardRef, NewType, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -71,6 +71,8 @@ def _hints(kind: type) -> dict[str, Any]:
 def _decode(kind: Any, payload: object, at: str) -> Any:  # noqa: ANN401 - types are the data here
     if isinstance(kind, NewType):
         return _decode(kind.__supertype__, payload, at)
+    if isinstance(kind, ForwardRef):
+        return payload  # `ParameterValue` in itself: any JSON is one.
     origin = get_origin(kind)
     if origin in (Union, types.UnionType):
         return _decode_union(get_args(kind), payload, at)
@@ -80,9 +82,7 @@ def _decode(kind: Any, payload: object, at: str) -> Any:  # noqa: ANN401 - types
         if not isinstance(payload, dict):
             raise _wrong(at, "an object", payload)
         key, item = get_args(kind)
-        return {
-            _decode(key, k, at): _decode(item, v, f"{at}.{k}") for k, v in payload.items()
-        }
+        return {_decode(key, k, at): _decode(item, v, f"{at}.{k}") for k, v in payload.items()}
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         return _decode_dataclass(kind, payload, at)
     if kind is object or kind is Any or isinstance(kind, TypeVar):

@@ -6,6 +6,7 @@ import json
 from typing import Final
 
 from nbpipe.errors import ConfigurationError
+from nbpipe.model.names import why_not_a_step_name
 from nbpipe.model.pipeline import Pipeline
 from nbpipe.wire.codec import DecodeError, decode, encode
 
@@ -41,14 +42,14 @@ def read_manifest(text: str, *, where: str) -> Pipeline:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{where} is not JSON: {error}.", hint="Compile the notebook again."
         ) from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{where} is not a manifest.", hint="Compile the notebook again.")
     found = document.get("format")
-    if not isinstance(found, int) or found < 1:
+    if type(found) is not int or found < 1:
         raise ConfigurationError(
             f"{where} has no format number.", hint="Compile the notebook again."
         )
@@ -64,11 +65,30 @@ def read_manifest(text: str, *, where: str) -> Pipeline:
     for step in _objects(content, "steps"):
         step.pop("notebook", None)
     try:
-        return decode(Pipeline, content)
+        pipeline = decode(Pipeline, content)
     except DecodeError as error:
         raise ConfigurationError(
             f"{where} does not describe a pipeline: {error}.", hint="Compile the notebook again."
         ) from None
+    _check(pipeline, where)
+    return pipeline
+
+
+def _check(pipeline: Pipeline, where: str) -> None:
+    """Refuse what no notebook gives. Names become file names: none may lead elsewhere."""
+    if not pipeline.steps:
+        raise ConfigurationError(f"{where} has no steps.", hint="Compile the notebook again.")
+    name = pipeline.name
+    wrong = [] if _is_file_name(name) else [f"{name!r} cannot name a pipeline"]
+    for step in pipeline.steps:
+        why = why_not_a_step_name(step.name)
+        wrong += [f"{step.name!r} cannot name a step: {why}"] if why else []
+    if wrong:
+        raise ConfigurationError(f"{where}: {wrong[0]}.", hint="Compile the notebook again.")
+
+
+def _is_file_name(text: str) -> bool:
+    return text not in {"", ".", ".."} and not set(text) & {"/", "\\", "\0"}
 
 
 def _objects(content: dict[str, object], name: str) -> list[dict[str, object]]:

@@ -1,0 +1,3 @@
+from tests.cli.shell import nbpipe, shell
+
+__all__ = ["nbpipe", "shell"]
