@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from nbpipe._version import __version__
 from nbpipe.compiler.bundle import bundle_files
@@ -110,6 +110,11 @@ def tag_notebook(path: Path, *, by: str, spelling: Spelling | None = None) -> Ta
             hint="Open it in a current Jupyter and save it again.",
         )
     notebook, _ = parse_notebook(content, name=path.stem)
+    if len(notebook.cells) != len(cast("list[object]", content["cells"])):
+        raise ConfigurationError(
+            f"{path.name} has cells of no known type.",
+            hint="Open and save the notebook in Jupyter, then tag it.",
+        )
     if any(cell.tag is not None and cell.tag.role is Role.STEP for cell in notebook.cells):
         raise ConfigurationError(
             f"{path.name} has steps already.", hint="Edit its tags, or start from a copy without."

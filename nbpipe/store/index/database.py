@@ -220,7 +220,11 @@ def _pragma(connection: sqlite3.Connection, name: str) -> Any:  # noqa: ANN401 -
 
 
 def _is_ours(connection: sqlite3.Connection) -> bool:
-    return _pragma(connection, "application_id") in (APPLICATION_ID, 0)
+    found = _pragma(connection, "application_id")
+    # A new, empty database is anybody's.
+    return found == APPLICATION_ID or (
+        found == 0 and not connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
+    )
 
 
 def _check_format(connection: sqlite3.Connection, directory: Path) -> None:
