@@ -162,6 +162,7 @@ def _author_cell(cell: Cell) -> Fragment:
         cell_number=cell.number,
         source=source,
         lines=tuple(range(cell.first_line, cell.first_line + count)),
+        may_raise=cell.may_raise,
     )
 
 

@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from nbpipe.model.names import Variable
-from nbpipe.model.pipeline import Fragment, Load, Parameter, Pipeline, Step
+from nbpipe.model.pipeline import Fragment, Load, Parameter, ParameterValue, Pipeline, Step
 
 Json = dict[str, object]
 
@@ -52,21 +52,24 @@ def _cells(
 ) -> Iterator[Json]:
     numbered = iter(range(1_000_000))
 
-    def cell(kind: str, source: str, **facts: object) -> Json:
+    def cell(kind: str, source: str, *, may_raise: bool = False, **facts: object) -> Json:
         return {
             "cell_type": "code",
             "execution_count": None,
             "id": f"{kind}-{next(numbered)}",
             "metadata": {
                 "nbpipe": {"kind": kind, **facts},
-                "tags": ["parameters"] if kind == "parameters" else [f"nbpipe-{kind}"],
+                "tags": [
+                    "parameters" if kind == "parameters" else f"nbpipe-{kind}",
+                    *(["raises-exception"] if may_raise else []),
+                ],
             },
             "outputs": [],
             "source": source,
         }
 
     if step.parameters:
-        assignments = [f"{name} = {parameters[name].default!r}" for name in step.parameters]
+        assignments = [f"{n} = {_source_of(parameters[n].default)}" for n in step.parameters]
         yield cell("parameters", "\n".join(assignments))
     definitions = f", definitions={sorted(step.definitions)}" if step.definitions else ""
     yield cell(
@@ -83,6 +86,7 @@ def _cells(
                 yield cell(
                     part.kind.value,
                     part.source,
+                    may_raise=part.may_raise,
                     cell=part.cell,
                     cell_number=part.cell_number,
                     lines=list(part.lines),
@@ -91,6 +95,19 @@ def _cells(
     required = [o.variable for o in step.outputs if o.required]
     optional = [o.variable for o in step.outputs if not o.required]
     yield cell("save", f"_nbpipe.save({required}, optional={optional})")
+
+
+def _source_of(value: ParameterValue) -> str:
+    """Write a value as Python; infinite floats have no literal of their own."""
+    match value:
+        case float() if value != value or value in (float("inf"), float("-inf")):
+            return f"float({str(value)!r})"
+        case list():
+            return "[" + ", ".join(map(_source_of, value)) + "]"
+        case dict():
+            return "{" + ", ".join(f"{k!r}: {_source_of(v)}" for k, v in value.items()) + "}"
+        case _:
+            return repr(value)
 
 
 def _literal(upstream: Mapping[Variable, str]) -> str:

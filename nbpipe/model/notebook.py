@@ -80,13 +80,19 @@ class CellTag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """One cell. `number` counts code cells from 1 (0 for others); `tag` is None when untagged."""
+    """One cell.
+
+    `number` counts code cells from 1 (0 for others); `tag` is None when untagged; `may_raise` says
+    that its author expects an exception, and wants the cells after it to run all the same
+    (Jupyter's own cell tag `raises-exception`).
+    """
 
     id: CellId
     kind: CellKind
     source: str
     number: int = 0
     tag: CellTag | None = None
+    may_raise: bool = False
 
     @property
     def body(self) -> str:

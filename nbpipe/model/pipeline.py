@@ -43,7 +43,8 @@ class Fragment:
     """Code of one notebook cell, or the statements of it that a step needs.
 
     `lines[i]` is the line in the author's cell of line `i + 1` here. `whole` says that the
-    fragment is the entire cell, so that its outputs are the cell's outputs.
+    fragment is the entire cell, so that its outputs are the cell's outputs; `may_raise`, that an
+    exception in it does not end the step.
     """
 
     kind: FragmentKind
@@ -52,6 +53,7 @@ class Fragment:
     source: str
     lines: tuple[int, ...]
     whole: bool = True
+    may_raise: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

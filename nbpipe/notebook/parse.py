@@ -165,6 +165,7 @@ def parse_notebook(
                 source=source,
                 number=number if kind is CellKind.CODE else 0,
                 tag=tag,
+                may_raise="raises-exception" in _cell_tags(raw),
             )
         )
     pipeline_options, conflicts = _one_pipeline(options)
@@ -215,11 +216,7 @@ def _diagnostic(error: TagError, span: Span | None) -> Diagnostic:
 
 
 def _read_tag(raw: Mapping[str, object], source: str) -> tuple[CellTag | None, str | None]:
-    metadata = raw.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {}
-    tags = metadata.get("tags")
-    tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
-    in_metadata = parse_cell_tags(tags, metadata.get("nbpipe"))
+    in_metadata = parse_cell_tags(_cell_tags(raw), _metadata(raw).get("nbpipe"))
     first = _first_line(source)
     below_magic = first is not None and first[1].startswith("%%")
     commented = "\n".join(source.split("\n")[first[0] :]) if first and below_magic else source
@@ -245,6 +242,16 @@ def _read_tag(raw: Mapping[str, object], source: str) -> tuple[CellTag | None, s
             code="NBP114",
         )
     return chosen, pipeline
+
+
+def _metadata(raw: Mapping[str, object]) -> Mapping[str, object]:
+    metadata = raw.get("metadata")
+    return metadata if isinstance(metadata, Mapping) else {}
+
+
+def _cell_tags(raw: Mapping[str, object]) -> list[str]:
+    tags = _metadata(raw).get("tags")
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
 def _first_line(source: str) -> tuple[int, str] | None:

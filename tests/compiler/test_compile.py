@@ -15,9 +15,11 @@ from tests.builders import compile_cells, notebook_json, pipeline_of
 from tests.dataflow.test_analyze import STATEMENTS
 
 from nbpipe.compiler.bundle import bundle_files
+from nbpipe.compiler.compile import compile_notebook
 from nbpipe.compiler.step_notebook import step_notebook
 from nbpipe.model.names import Variable
 from nbpipe.model.pipeline import Fragment, Load
+from nbpipe.notebook.parse import parse_notebook
 from nbpipe.wire.manifest import read_manifest
 
 CELLS = (
@@ -206,3 +208,23 @@ def test_no_notebook_makes_the_compiler_raise(cells: list[str]) -> None:
             assert taken.variable in {o.variable for o in by_name[taken.upstream].outputs}
         loaded = [i for part in step.setup if isinstance(part, Load) for i in part.inputs]
         assert sorted(loaded, key=lambda i: i.variable) == list(step.inputs)
+
+
+def test_a_cell_that_may_raise_says_so_in_the_step_notebook() -> None:
+    content = notebook_json("%%step a\n1 / 0", "%%step a\nx = 1")
+    content["cells"][0]["metadata"]["tags"] = ["raises-exception"]
+    notebook, _ = parse_notebook(content, name="n")
+    pipeline = compile_notebook(notebook).pipeline
+    assert pipeline is not None
+    cells = step_notebook(pipeline, pipeline.steps[0])["cells"]
+    assert isinstance(cells, list)
+    tags = {cell["source"].split("\n")[-1]: cell["metadata"]["tags"] for cell in cells}
+    assert tags["1 / 0"] == ["nbpipe-body", "raises-exception"]
+    assert tags["x = 1"] == ["nbpipe-body"]
+
+
+def test_infinite_defaults_are_valid_python() -> None:
+    pipeline = pipeline_of("%%params\nlimit = 1e999\nlimits = [-1e999]", "%%step a\nlimit, limits")
+    cells = step_notebook(pipeline, pipeline.steps[0])["cells"]
+    assert isinstance(cells, list)
+    assert cells[0]["source"] == "limit = float('inf')\nlimits = [float('-inf')]"
