@@ -133,6 +133,9 @@ def _run(words: list[str]) -> int:
         return stop.exit_code
     except (OutputClosedError, BrokenPipeError):
         raise
+    except SystemExit:
+        # Click's own way to say that nobody reads its help any more.
+        raise OutputClosedError from None
     except click.ClickException as usage:
         usage.show()
         code, message, error = 2, usage.format_message(), usage
