@@ -62,7 +62,9 @@ def find_alias_groups(
     walk = _Walk(namespace, definitions)
     for position, name in enumerate(names):
         walk.visit(position, namespace[name])
-    pairs = walk.links | _links_by_memory(walk.plain_memory, walk.frame_memory)
+    pairs = (
+        walk.links | walk.links_to_frames() | _links_by_memory(walk.plain_memory, walk.frame_memory)
+    )
     return AliasGroups(
         groups=_connected(names, pairs),
         links=frozenset(frozenset((names[a], names[b])) for a, b in pairs),
@@ -92,6 +94,7 @@ class _Walk:
         self._definitions = definitions
         self._position = 0
         self._seen_by: dict[int, int] = dict.fromkeys(_ids_of_library_state(), _NOBODY)
+        self._frame_arrays: list[tuple[int, int]] = []
         self._kept: list[object] = []
         self._copies_on_write = uses_copy_on_write()
         self._stops: set[type] = set(_IMMUTABLE)
@@ -139,6 +142,15 @@ class _Walk:
                     found += act(value)
             found += gc.get_referents(*plain)
             level = [each for each in found if type(each) not in stops]
+
+    def links_to_frames(self) -> set[tuple[int, int]]:
+        """Give the links between frames and the extension arrays they hold, after all visits."""
+        found = ((self._seen_by.get(array), position) for array, position in self._frame_arrays)
+        return {
+            _pair(seen_by, position)
+            for seen_by, position in found
+            if seen_by not in (None, _NOBODY, position)
+        }
 
     def _act_for(self, kind: type) -> int | Callable[[Any], Iterable[object]]:
         if issubclass(kind, type):
@@ -207,16 +219,20 @@ class _Walk:
         # The attributes of a subclass, and what the memory belongs to when it is no array.
         yield from gc.get_referents(array)
         owner = array
-        while type(owner.base) is type(array) or hasattr(owner.base, "__array_interface__"):
+        while hasattr(owner.base, "__array_interface__"):
             owner = owner.base
-        base = owner.base.obj if isinstance(owner.base, memoryview) else owner.base
-        if type(base) is bytearray:
-            yield base
+        yield owner.base.obj if isinstance(owner.base, memoryview) else owner.base
         yield from self._objects_in(array)
 
     def _enter_frame(self, frame: Any) -> Iterable[object]:  # noqa: ANN401 - pandas is optional
         memory = self.frame_memory if self._copies_on_write else self.plain_memory
         for values in values_of_blocks(frame):
+            if self._copies_on_write:
+                # Frames may hold one array and see no change of each other's, but a variable that
+                # is this array does.
+                self._frame_arrays.append((id(values), self._position))
+            else:
+                yield values
             for array in _arrays_of(values):
                 self._note(array, memory)
                 yield from self._objects_in(array)

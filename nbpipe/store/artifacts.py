@@ -222,9 +222,9 @@ class ArtifactStore:
 
         def is_whole(stored: StoredStep) -> bool:
             return (stored.cells is None or is_there(stored.cells, None)) and all(
-                is_there(blob, size)
+                version.value.bundle in needed
+                and all(is_there(blob, size) for blob, size in needed[version.value.bundle].items())
                 for version in stored.outputs.values()
-                for blob, size in needed[version.value.bundle].items()
             )
 
         whole = {key: stored for key, stored in found.items() if is_whole(stored)}

@@ -279,7 +279,8 @@ class _Storing:
         is_known = len(group) == 1 and kinds <= _proven_types
         if bundle.head.size > _PROVEN_UP_TO_BYTES and is_known:
             return frozenset()
-        head = memoryview(b"".join(serialized.head))
+        is_one = len(serialized.head) == 1
+        head = memoryview(serialized.head[0] if is_one else b"".join(serialized.head))
         # Buffers come from the store: loaded over the original's memory, everything would seem
         # to be shared.
         buffers = [self._blobs.map(buffer.digest) for buffer in bundle.buffers]

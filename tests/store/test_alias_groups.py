@@ -60,6 +60,7 @@ def groups_of(source, *names, definitions=()):
          ["a b c"]),
         ("import numpy as np\nl = [1]; a = np.array([l, 2], dtype=object); b = l; c = 1", ["a b"]),
         ("import numpy as np\na = bytearray(8); b = np.frombuffer(a); c = 1", ["a b"]),
+        ("import array, numpy\na = array.array('d', [0]); b = numpy.frombuffer(a)\nc = 1", ["a b"]),
         ("import numpy as np\na = np.random.default_rng(0); b = {'rng': a}; c = 1", ["a b"]),
         ("import pandas as pd\na = pd.DataFrame({'x': [1]}); b = a; c = a.copy()", ["a b"]),
         ("import pandas as pd\na = pd.DataFrame({'x': [1]}); b = a.to_numpy(); c = 1", ["a b"]),
@@ -76,6 +77,14 @@ def test_frames_share_memory_only_without_copy_on_write():
     frame = pd.DataFrame({"a": np.arange(3.0), "b": np.arange(3.0)})
     expected = [] if copies_on_write else ["frame column rows"]
     assert groups(frame=frame, column=frame["a"], rows=frame.iloc[1:]) == expected
+
+
+def test_an_extension_array_belongs_to_its_frame():
+    frame = pd.DataFrame({"c": pd.Categorical(["a", "b"]), "s": pd.array(["x", None], "string")})
+    held = frame._mgr.blocks[1].values  # noqa: PD011 - of a block
+    assert groups(codes=frame["c"].array, frame=frame) == ["codes frame"]
+    assert groups(frame=frame, held=held) == ["frame held"]
+    assert groups(held=held, frame=frame) == ["held frame"]
 
 
 def test_shipped_definitions_link_nothing():

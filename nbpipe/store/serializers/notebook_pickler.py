@@ -144,6 +144,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
                     return self._reduce_array if kind is base else None
                 case "pandas.core.internals.blocks", "Block" if self._tracks:
                     return self._reduce_block
+                case "pandas.core.internals.managers", "SingleBlockManager" if self._tracks:
+                    return self._reduce_series_manager
                 case _, "RangeIndex" | "MultiIndex":
                     return None  # Neither has memory of its own.
                 case "pandas" | "pandas.core.indexes.base", "Index" if self._tracks:
@@ -252,9 +254,10 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
             return self._reduce_placed(array, run)
         if has_objects:
             return NotImplemented
-        is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
-        if not is_contiguous:
+        if not (array.flags.c_contiguous or array.flags.f_contiguous):
             # NumPy would write it in C order; sums over another order round differently.
+            if place.end - place.start <= array.nbytes:
+                return self._reduce_placed(array, place)
             compact = array.copy(order="K")
             self._keep(compact)
             return self._reduce_placed(array, extent(compact) or place, like=compact)
@@ -297,6 +300,13 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
         self._recorded.note_holder(block.refs)
         if id(block.refs) in self._sharing.trackers:
             return pandas_blocks.reduce_block(block)
+        return NotImplemented
+
+    def _reduce_series_manager(self, manager: Any) -> Reduced:  # noqa: ANN401 - pandas' internals
+        tracker = manager.blocks[0].refs
+        self._recorded.note_holder(tracker)
+        if id(tracker) in self._sharing.trackers:
+            return pandas_blocks.reduce_series_manager(manager)
         return NotImplemented
 
     def _reduce_index(self, index: Any) -> Reduced:  # noqa: ANN401 - pandas' internals

@@ -34,6 +34,11 @@ def reduce_block(block: Any) -> tuple[Any, ...]:
     return rebuild_block, (block.values, block.mgr_locs.indexer, block.ndim, block.refs)
 
 
+def reduce_series_manager(manager: Any) -> tuple[Any, ...]:
+    """Reduce what a `Series` keeps its values in with its block; pandas writes only the values."""
+    return rebuild_series_manager, (manager.blocks[0], manager.axes[0])
+
+
 def reduce_index(index: Any) -> tuple[Any, ...]:
     """Reduce an index with its tracker."""
     make, arguments, *_ = index.__reduce__()
@@ -46,6 +51,13 @@ def rebuild_block(values: Any, placement: Any, ndim: int, tracker: Any) -> Any:
     from pandas.core.internals.blocks import new_block  # noqa: PLC0415
 
     return new_block(values, placement=BlockPlacement(placement), ndim=ndim, refs=tracker)
+
+
+def rebuild_series_manager(block: Any, axis: Any) -> Any:
+    """Make what a `Series` keeps its values in. Named in pickles."""
+    from pandas.core.internals.managers import SingleBlockManager  # noqa: PLC0415
+
+    return SingleBlockManager(block, axis)
 
 
 def rebuild_index(make: Callable[..., Any], arguments: tuple[Any, ...], tracker: Any) -> Any:

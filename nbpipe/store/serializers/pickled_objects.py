@@ -116,11 +116,39 @@ def _dump(
     return _Pass(file.getbuffer(), buffers, pickler)
 
 
+class _Reading:
+    """Memory as the file that an unpickler wants; `io.BytesIO` would copy all of it first."""
+
+    def __init__(self, memory: memoryview) -> None:
+        self._memory = memory
+        self._position = 0
+
+    def read(self, size: int) -> bytes:
+        self._position += size
+        return bytes(self._memory[self._position - size : self._position])
+
+    def readinto(self, target: memoryview) -> int:
+        size = len(target)
+        target[:] = self._memory[self._position : self._position + size]
+        self._position += size
+        return size
+
+    def readline(self) -> bytes:
+        # Only opcodes of old protocols end with a line; these lines are short.
+        end = self._position
+        while end < len(self._memory) and self._memory[end] != _LINE_END:
+            end += 1
+        return self.read(end + 1 - self._position)
+
+
+_LINE_END: Final = 10
+
+
 class _NotebookUnpickler(pickle.Unpickler):
     def __init__(
         self, head: memoryview, buffers: Sequence[memoryview], namespace: dict[str, Any]
     ) -> None:
-        super().__init__(io.BytesIO(head), buffers=buffers)
+        super().__init__(_Reading(head), buffers=buffers)
         self.definitions: set[str] = set()
         self._namespace = namespace
 

@@ -47,6 +47,11 @@ def _refuse_memoryview(_view: object) -> Reduced:
     raise PicklingError("cannot pickle 'memoryview' object: it is a window on other memory")
 
 
+def _refuse_iterator(iterator: object) -> Reduced:
+    # Pickle would give an iterator over a list of what is left, cut off from its dictionary or set.
+    raise PicklingError(f"cannot pickle '{type(iterator).__name__}' object")
+
+
 def _reduce_file(file: io.TextIOWrapper) -> Reduced:
     for name in ("stdout", "stderr", "stdin"):
         if file is getattr(sys, name):
@@ -85,6 +90,18 @@ BY_TYPE: Final[Mapping[type, Reducer]] = {
     type(OrderedDict().items()): _reduce_dictionary_view(OrderedDict.items),
     types.MappingProxyType: _reduce_mapping_proxy,
     memoryview: _refuse_memoryview,
+    **dict.fromkeys(
+        (
+            *(
+                type(make(view))
+                for make in (iter, reversed)
+                for kind in (dict, OrderedDict)
+                for view in (kind().keys(), kind().values(), kind().items())
+            ),
+            type(iter(set())),
+        ),
+        _refuse_iterator,
+    ),
     io.TextIOWrapper: _reduce_file,
 }
 

@@ -69,6 +69,19 @@ def test_the_order_of_axes_in_memory_is_kept():
     assert np.argsort(loaded.strides).tolist() == np.argsort(array.strides).tolist()
 
 
+def test_windows_and_broadcasts_are_stored_as_small_as_their_memory():
+    from tests.store.namespaces import stored
+
+    window = np.lib.stride_tricks.sliding_window_view(np.arange(1000.0), 500)
+    broadcast = np.broadcast_to(np.float64(7), (10**6, 10**6))
+    for array in (window, broadcast, np.arange(9)[::-1]):
+        assert stored({"x": array})["x"].size < 10_000
+        loaded = comes_back(array)
+        assert (loaded.shape, loaded.strides) == (array.shape, array.strides)
+        assert loaded[-1, -1] == array[-1, -1] if array.ndim > 1 else loaded[-1] == array[-1]
+        assert loaded.flags.writeable == array.flags.writeable
+
+
 @pytest.mark.parametrize("kind", [np.ma.MaskedArray, np.matrix, np.rec.recarray])
 def test_subclasses_stay_what_they_are(kind):
     array = np.array([[1.0, 2.0]]).view(kind)

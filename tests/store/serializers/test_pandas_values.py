@@ -182,11 +182,21 @@ class TestCopyOnWrite:
         frame = pd.DataFrame({"a": np.arange(4.0), "c": pd.Categorical(list("xyxy"))})
         values = {"frame": frame, "series": frame["a"], "shallow": frame.copy(deep=False)}
         for loaded in (round_trip(values), comes_back(values)):
+            loaded["series"].loc[1] = 98.0
+            assert loaded["frame"]["a"].tolist() == [0, 1, 2, 3]
+            loaded["series"].loc[1] = 1.0
             loaded["frame"].loc[0, "a"] = 99.0
             loaded["frame"].loc[0, "c"] = "y"
             assert loaded["series"].tolist() == [0, 1, 2, 3]
             assert loaded["shallow"]["a"].tolist() == [0, 1, 2, 3]
             assert loaded["shallow"]["c"].tolist() == list("xyxy")
+
+    def test_series_of_objects_do_not_see_each_other_after_loading(self):
+        series = pd.Series([[1], 2, "x"], dtype=object)
+        loaded = round_trip({"series": series, "other": pd.Series(series)})
+        assert loaded["series"][0] is loaded["other"][0]
+        loaded["series"][1] = 5
+        assert loaded["other"].tolist() == [[1], 2, "x"]
 
     def test_an_index_made_of_a_column_does_not_change_with_it(self):
         frame = pd.DataFrame({"a": np.arange(4.0)})
