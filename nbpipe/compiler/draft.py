@@ -112,12 +112,18 @@ class StepDraft:
     code: set[Place] = field(default_factory=set)
     carried: set[Place] = field(default_factory=set)
     parameters: set[Variable] = field(default_factory=set)
+    positions: set[int] = field(default_factory=set)
 
     @property
     def first(self) -> int:
         """Position of its first cell."""
         return self.cells[0][0]
 
+    def add_cell(self, position: int, cell: Cell, flow: CellFlow) -> None:
+        """Add its next cell, which stands at `position` among all cells."""
+        self.cells.append((position, cell, flow))
+        self.positions.add(position)
+
     def owns(self, place: Place) -> bool:
         """Say whether a statement stands in one of its own cells."""
-        return any(position == place.cell for position, _, _ in self.cells)
+        return place.cell in self.positions

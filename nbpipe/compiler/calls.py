@@ -1,0 +1,165 @@
+"""What calls of the notebook's own functions do to their arguments, and what they give back.
+
+A function is known by its flow, in which `<x>` stands for whatever is passed as parameter `x`. A
+call puts the caller's names in their places and follows calls inside the body the same way. A
+method is looked up by its name alone: any class of the notebook that has one may be meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, TypeAlias
+
+from nbpipe.compiler.draft import DataBinding
+from nbpipe.compiler.namespace import Namespace, is_stateful
+from nbpipe.dataflow.settings import RANDOM_STREAMS, draws_in_library
+from nbpipe.model.flow import Call, ClassFlow, FunctionFlow, Mutate, Names, Origin
+from nbpipe.model.names import Variable
+from nbpipe.model.notebook import RandomPolicy
+
+_Passed: TypeAlias = Mapping[str, Names]
+
+# Calls inside calls are followed this deep: recursion ends somewhere, and so do we.
+_MOST_NESTED: Final = 12
+
+
+class Calls:
+    """Looks up what calls do, as names stand at the moment."""
+
+    def __init__(self, names: Namespace, *, random: RandomPolicy) -> None:
+        self._names = names
+        self._random = random
+
+    def stream_touched(self, call: Call) -> tuple[Variable, bool] | None:
+        """Give the random stream that a call touches, and whether it seeds it.
+
+        None, too, when streams do not go from step to step.
+        """
+        if self._random is RandomPolicy.PER_STEP:
+            return None
+        touched = self._names.stream_touched(call.function) if call.function else None
+        name = call.method or call.function
+        if touched is None and draws_in_library(name, [k for k, _ in call.keywords]):
+            return RANDOM_STREAMS["numpy.random"], False
+        return touched
+
+    def follow(self, call: Call) -> Iterator[Mutate | FunctionFlow]:
+        """Give what a call changes, and the methods it may run, one by one.
+
+        Names are looked up between one and the next: whoever asks applies each before going on.
+        """
+        arguments = [*call.positional, *(names for _, names in call.keywords)]
+        for name in sorted(call.receiver.union(*arguments)):
+            if is_stateful(self._names.lookup(name)):
+                yield Mutate(name=name, line=call.line)
+        if self._is_closure(call.function):
+            yield Mutate(name=Variable(call.function), line=call.line)
+        yield from self._run_callees(call, caller=None, depth=0)
+
+    def result(self, origin: Origin) -> Origin:
+        """Follow the calls an object may come from: what does it share with their arguments?"""
+        if not origin.calls:
+            return origin
+        shares, part_of, holds = set(origin.shares), set(origin.part_of), set(origin.holds)
+        for call in origin.calls:
+            match self._names.flow_of(call.function):
+                case FunctionFlow(returns=returns) as function:
+                    passed = _passed(function, call, call.positional)
+                    shares |= _substituted(returns.shares, passed)
+                    part_of |= _substituted(returns.part_of, passed)
+                    holds |= _substituted(returns.holds, passed)
+                case ClassFlow(methods={"__init__": init}):
+                    passed = _passed(init, call, (frozenset(), *call.positional))
+                    for event in init.events:
+                        if isinstance(event, Mutate):
+                            holds |= _substituted(event.adds, passed)
+                case _:
+                    pass
+        return Origin(
+            shares=frozenset(shares),
+            part_of=frozenset(part_of),
+            holds=frozenset(holds),
+            maker=origin.maker,
+        )
+
+    def _is_closure(self, function: str) -> bool:
+        """Say whether this is a function that another one made: calling it may change it."""
+        binding = self._names.lookup(Variable(function))
+        return isinstance(binding, DataBinding) and any(
+            isinstance(flow, FunctionFlow) and flow.nested
+            for place in binding.carries
+            for flow in self._names.flows_at(place)
+        )
+
+    def _run_callees(
+        self, call: Call, *, caller: FunctionFlow | None, depth: int
+    ) -> Iterator[Mutate | FunctionFlow]:
+        """Run the notebook's own functions that a call may mean, but the caller itself."""
+        found: list[tuple[FunctionFlow, _Passed]] = []
+        if "." not in call.function:
+            match self._names.flow_of(call.function):
+                case FunctionFlow() as function:
+                    found.append((function, _passed(function, call, call.positional)))
+                case ClassFlow(methods={"__init__": init}):
+                    found.append((init, _passed(init, call, (frozenset(), *call.positional))))
+                case _:
+                    pass
+        if call.method and self._names.objects(call.receiver):
+            for method in self._names.methods_named(call.method):
+                yield method
+                found.append((method, _passed(method, call, (call.receiver, *call.positional))))
+        for callee, passed in found:
+            if callee is not caller:
+                yield from self._run(callee, passed, call.line, depth=depth)
+
+    def _run(
+        self, flow: FunctionFlow, passed: _Passed, line: int, *, depth: int
+    ) -> Iterator[Mutate | FunctionFlow]:
+        """Do to the arguments of a call what the function does to its parameters."""
+        if depth > _MOST_NESTED:
+            return
+        for event in flow.events:
+            match event:
+                case Mutate() if event.name.startswith("<"):
+                    adds = _substituted(event.adds, passed)
+                    for name in sorted(passed.get(event.name, ())):
+                        yield Mutate(
+                            name=name, line=line, deep=True, certain=event.certain, adds=adds
+                        )
+                case Mutate() if any(added.startswith("<") for added in event.adds):
+                    adds = _substituted(event.adds, passed)
+                    self._names.aliases.add(event.name, self._names.objects(adds))
+                case Call():
+                    inner = Call(
+                        function=event.function,
+                        line=line,
+                        method=event.method,
+                        receiver=_substituted(event.receiver, passed),
+                        positional=tuple(_substituted(n, passed) for n in event.positional),
+                        keywords=tuple((k, _substituted(n, passed)) for k, n in event.keywords),
+                    )
+                    yield from self._run_callees(inner, caller=flow, depth=depth + 1)
+                case _:
+                    pass
+
+
+def _passed(flow: FunctionFlow, call: Call, positional: Iterable[Names]) -> _Passed:
+    """Match arguments with parameters; what is left over may be any of them."""
+    passed: dict[str, Names] = {}
+    for parameter, names in zip(flow.parameters, positional, strict=False):
+        passed[f"<{parameter}>"] = names
+    for keyword, names in call.keywords:
+        if keyword in flow.parameters:
+            passed[f"<{keyword}>"] = names
+        else:
+            for parameter in flow.parameters:
+                passed.setdefault(f"<{parameter}>", names)
+    return passed
+
+
+def _substituted(names: Names, passed: _Passed) -> Names:
+    """Put what is passed in the place of parameters."""
+    result: set[Variable] = set()
+    for name in names:
+        result |= passed.get(name, frozenset()) if name.startswith("<") else {name}
+    return frozenset(result)

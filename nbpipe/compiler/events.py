@@ -1,0 +1,172 @@
+"""What a statement does to its step: its events in order, and those of the functions it names.
+
+Naming a function may mean calling it, now or later, so what its body does to globals counts where
+it is named. What it does to its parameters counts where it is called (`calls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_never
+
+from nbpipe.compiler.calls import Calls
+from nbpipe.compiler.draft import CodeBinding, DataBinding, StepDraft
+from nbpipe.compiler.findings import Findings
+from nbpipe.compiler.namespace import Flow, Namespace
+from nbpipe.compiler.reading import At, StepReader
+from nbpipe.compiler.replaying import Replayed
+from nbpipe.compiler.writing import StepWriter
+from nbpipe.model.flow import (
+    Bind,
+    Branch,
+    Call,
+    ClassFlow,
+    Delete,
+    Event,
+    FunctionFlow,
+    Join,
+    Mutate,
+    Names,
+    Opaque,
+    Origin,
+    StarImport,
+    Use,
+)
+from nbpipe.model.names import StepName
+from nbpipe.model.notebook import RandomPolicy
+
+
+class StepEvents:
+    """Applies events to steps; `reader` and `writer` do so for single names."""
+
+    def __init__(
+        self,
+        names: Namespace,
+        *,
+        drafts: Mapping[StepName, StepDraft],
+        replayed: Replayed,
+        findings: Findings,
+        random: RandomPolicy,
+    ) -> None:
+        self._names = names
+        self._findings = findings
+        self._calls = Calls(names, random=random)
+        self.reader = StepReader(
+            names, drafts=drafts, replayed=replayed, findings=findings, follow=self._follow
+        )
+        self.writer = StepWriter(names, reader=self.reader, calls=self._calls)
+
+    def apply(self, at: At, event: Event) -> None:
+        """Apply one event of a statement of the step."""
+        match event:
+            case Use():
+                self.reader.use(at, event)
+            case Bind():
+                self.writer.bind(at, event)
+            case Mutate():
+                self.writer.mutate(at, event)
+            case Delete():
+                self.writer.delete(at, event)
+            case Call():
+                self._call(at, event)
+            case Opaque():
+                self._opaque(at, event)
+            case Branch():
+                self._names.begin_branch()
+            case Join(certain=certain):
+                self._names.join(certain)
+            case StarImport():
+                pass  # Reported and replayed as a whole statement.
+            case _ as unreachable:
+                assert_never(unreachable)
+
+    def _follow(self, at: At, flow: Flow) -> None:
+        """Do what a function, or the methods of a class, do to globals."""
+        if id(flow) in at.visited:
+            return
+        at.visited.add(id(flow))
+        for body in flow.methods.values() if isinstance(flow, ClassFlow) else (flow,):
+            for event in body.events:
+                match event:
+                    case Use(name=name, guarded=guarded):
+                        self.reader.use(
+                            at, Use(name=name, line=at.line, guarded=guarded, deferred=True)
+                        )
+                    case Bind(name=name, origin=origin):
+                        self.writer.bind(
+                            at,
+                            Bind(
+                                name=name,
+                                line=at.line,
+                                definite=False,
+                                origin=_of_globals(origin),
+                            ),
+                        )
+                    case Mutate() if not event.name.startswith("<"):
+                        self.writer.mutate(at, event)
+                    case Delete(name=name):
+                        self.writer.delete(at, Delete(name=name, line=at.line, definite=False))
+                    case Opaque():
+                        self._opaque(at, event)
+                    case Call():
+                        self._draw(at, event)
+                    case _:
+                        pass
+
+    def _call(self, at: At, call: Call) -> None:
+        self._draw(at, call)
+        for effect in self._calls.follow(call):
+            match effect:
+                case Mutate():
+                    self.writer.mutate(at, effect)
+                case FunctionFlow():
+                    self._follow(at, effect)
+
+    def _draw(self, at: At, call: Call) -> None:
+        """Let a call seed a global random stream, or draw from one that was seeded."""
+        touched = self._calls.stream_touched(call)
+        if touched is None:
+            return
+        stream, seeds = touched
+        if seeds:
+            self.writer.overwrite(at, stream, call.line)
+        elif stream in self._names.bindings:
+            self.writer.mutate(at, Mutate(name=stream, line=call.line))
+
+    def _opaque(self, at: At, event: Opaque) -> None:
+        effect = "read and change" if event.writes else "read"
+        self._findings.add(
+            "NBP211",
+            f"{event.what} may {effect} any variable; the step depends on all of them.",
+            at.cell,
+            event.line,
+            help="Name the variables in plain code if you can.",
+        )
+        names = self._names
+        for name in sorted({*names.bindings, *names.explored}):
+            if not name.startswith("@"):
+                self.reader.use(at, Use(name=name, line=event.line, guarded=True, deferred=True))
+        if event.writes:
+            names.opaque_step = at.step
+            for name, binding in sorted(names.bindings.items()):
+                match binding:
+                    case DataBinding(carries=carries):
+                        self.writer.overwrite(at, name, event.line, carries=carries)
+                    case CodeBinding(code=code) if not code.is_definition:
+                        self.writer.overwrite(at, name, event.line)
+                    case _:
+                        pass
+
+
+def _of_globals(origin: Origin) -> Origin:
+    """Leave out what a function is passed: it is not known where the function is only named."""
+
+    def kept(names: Names) -> Names:
+        return frozenset(name for name in names if not name.startswith("<"))
+
+    return Origin(
+        shares=kept(origin.shares),
+        part_of=kept(origin.part_of),
+        holds=kept(origin.holds),
+        maker=origin.maker,
+    )

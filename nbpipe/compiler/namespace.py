@@ -1,0 +1,293 @@
+"""What every name of the notebook stands for, at the place that linking has come to.
+
+Names mean one thing to steps (`bindings`) and another to untagged cells (`explored`), which are
+not run: of those only imports and definitions can serve a step. Code that can be replayed has a
+place in `code`; what only some way through a statement assigns is put right where the ways join.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dataclasses
+from collections.abc import Mapping
+from typing import Final, NamedTuple, TypeAlias, TypeGuard
+
+from nbpipe.compiler.aliases import Aliases
+from nbpipe.compiler.draft import (
+    Binding,
+    Code,
+    CodeBinding,
+    ComputedBinding,
+    DataBinding,
+    DeletedBinding,
+    ParameterBinding,
+    Place,
+    StepDraft,
+)
+from nbpipe.dataflow.settings import is_setting, random_stream
+from nbpipe.model.flow import (
+    Bind,
+    CellFlow,
+    ClassFlow,
+    FunctionFlow,
+    Names,
+    Statement,
+    StatementKind,
+    Use,
+)
+from nbpipe.model.names import Variable
+from nbpipe.model.notebook import Cell
+
+Flow: TypeAlias = FunctionFlow | ClassFlow
+
+_PROVIDED: Final = frozenset(dir(builtins)) | {
+    "__name__", "__doc__", "__file__", "__builtins__", "__annotations__", "get_ipython", "display",
+    "exit", "quit",
+}  # fmt: skip
+
+
+class Unresolved(NamedTuple):
+    """A read of a name that had no value; `deferred` when only a function reads it."""
+
+    step: StepDraft
+    cell: Cell
+    line: int
+    name: Variable
+    deferred: bool
+
+
+class Namespace:
+    """Names and their meanings so far.
+
+    Attributes:
+        bindings: what names stand for in steps; random streams are names that start with `@`.
+        explored: what untagged and skipped cells make of them.
+        changed_outside: where an untagged cell last assigned or changed a name.
+        bound_anywhere: the first cell that assigns a name, for messages.
+        code: the statements that can be replayed.
+        aliases: which names may reach the same object.
+        broken: names whose failure is reported already.
+        unresolved: reads that found nothing.
+        has_star: a star import may have bound any name.
+        opaque_step: the last step that may have bound any name.
+    """
+
+    def __init__(self) -> None:
+        self.bindings: dict[Variable, Binding] = {}
+        self.explored: dict[Variable, CodeBinding | ComputedBinding] = {}
+        self.changed_outside: dict[Variable, tuple[Cell, int]] = {}
+        self.bound_anywhere: dict[Variable, Cell] = {}
+        self.code: dict[Place, Code] = {}
+        self.aliases = Aliases()
+        self.broken: set[Variable] = set()
+        self.unresolved: list[Unresolved] = []
+        self.has_star = False
+        self.opaque_step: StepDraft | None = None
+        self._methods: dict[str, list[FunctionFlow]] = {}
+        self._branches: list[dict[Variable, Binding | None]] = []
+        self._version = 0
+
+    # What names stand for.
+
+    def lookup(self, name: Variable) -> Binding | None:
+        """Give what the name stands for; a definition in an untagged cell may be the latest."""
+        inside = self.bindings.get(name)
+        outside = self.explored.get(name)
+        if inside is None or outside is None:
+            return inside or outside
+        if (
+            isinstance(inside, CodeBinding)
+            and isinstance(outside, CodeBinding)
+            and outside.code.place > inside.code.place
+            and inside.code.cell.tag is None
+        ):
+            return outside
+        return inside
+
+    def flow_of(self, name: str) -> Flow | None:
+        """Give what a call of the name does, when it is a function or class of the notebook."""
+        match self.lookup(Variable(name)):
+            case CodeBinding(flow=flow) | DataBinding(flow=flow):
+                return flow
+            case _:
+                return None
+
+    def methods_named(self, name: str) -> tuple[FunctionFlow, ...]:
+        """Give the methods of this name of all classes of the notebook."""
+        return tuple(self._methods.get(name, ()))
+
+    def objects(self, names: Names) -> list[Variable]:
+        """Leave out names that stand for code, in order: modules and functions share nothing."""
+        kept = []
+        for name in sorted(names):
+            binding = self.lookup(name)
+            if binding is not None and not is_definition(binding):
+                kept.append(name)
+        return kept
+
+    def is_provided(self, event: Use) -> bool:
+        """Say whether a read succeeds, or may fail, though no cell is seen to bind the name."""
+        return event.name in _PROVIDED or self.has_star or event.guarded
+
+    def is_builtin(self, name: str) -> bool:
+        """Say whether Python or IPython provides the name."""
+        return name in _PROVIDED
+
+    # Binding.
+
+    def note_bound(self, cell: Cell, flow: CellFlow) -> None:
+        """Remember where names are assigned, for messages."""
+        for statement in flow.statements:
+            for name in statement.binds:
+                self.bound_anywhere.setdefault(name, cell)
+
+    def bind(self, name: Variable, binding: Binding) -> None:
+        """Let a name stand for something else, on the way through the statement at hand."""
+        if self._branches:
+            self._branches[-1].setdefault(name, self.lookup(name))
+        self.bindings[name] = binding
+
+    def bind_code(self, code: Code, event: Bind) -> None:
+        """Let a name stand for what a replayable statement of the pipeline gives it."""
+        self.bindings[event.name] = self._code_binding(code, event)
+
+    def explore_code(self, code: Code, event: Bind) -> None:
+        """Note what a replayable statement of an untagged cell gives a name."""
+        self.explored[event.name] = self._code_binding(code, event)
+
+    def _code_binding(self, code: Code, event: Bind) -> CodeBinding:
+        if isinstance(event.flow, ClassFlow):
+            for name, method in event.flow.methods.items():
+                self._methods.setdefault(name, []).append(method)
+        module = code.statement.imports.get(event.name, "")
+        return CodeBinding(code=code, flow=event.flow, module=module)
+
+    def next_version(self) -> int:
+        """Give a number greater than all before."""
+        self._version += 1
+        return self._version
+
+    # Code that may be skipped.
+
+    @property
+    def in_branch(self) -> bool:
+        """True in code that may be skipped."""
+        return bool(self._branches)
+
+    def begin_branch(self) -> None:
+        """Code begins that may be skipped."""
+        self._branches.append({})
+
+    def join(self, certain: Names) -> None:
+        """After such code, a name it assigned may still be what it was before.
+
+        `certain` are names that are bound on every way.
+        """
+        for name, before in self._branches.pop().items():
+            if name not in certain:
+                match self.bindings.get(name):
+                    case DataBinding() as after:
+                        self.bindings[name] = dataclasses.replace(after, otherwise=before)
+                    case DeletedBinding() if before is not None:
+                        self.bindings[name] = before
+                    case _:
+                        pass
+            if self._branches:
+                self._branches[-1].setdefault(name, before)
+
+    # Replayable code.
+
+    def as_code(
+        self, place: Place, cell: Cell, statement: Statement, siblings: int = 0
+    ) -> Code | None:
+        """Give the statement with what it needs, or None when that is a computed value."""
+        needs: set[Place] = set()
+        parameters: set[Variable] = set()
+        own: set[Variable] = set()
+        for event in statement.events:
+            if isinstance(event, Bind):
+                own.add(event.name)
+            if not isinstance(event, Use) or event.deferred or event.name in own:
+                continue
+            match self.lookup(event.name):
+                case CodeBinding(code=code):
+                    needs.add(code.place)
+                case ParameterBinding():
+                    parameters.add(event.name)
+                case DataBinding() | ComputedBinding():
+                    return None
+                case _:
+                    pass
+        code = Code(
+            place=place,
+            cell=cell,
+            statement=statement,
+            needs=frozenset(needs - {place}),
+            parameters=frozenset(parameters),
+            siblings=siblings,
+        )
+        self.code[place] = code
+        return code
+
+    def flows_at(self, place: Place) -> list[Flow]:
+        """Give what the functions and classes do that the code at a place defines."""
+        events = self.code[place].statement.events
+        return [e.flow for e in events if isinstance(e, Bind) and e.flow is not None]
+
+    # Settings and random streams.
+
+    def canonical(self, path: str, modules: Mapping[str, str] | None = None) -> str:
+        """Resolve the import alias that a dotted path starts with.
+
+        `modules` are imports that no binding stands for yet.
+        """
+        root, _, rest = path.partition(".")
+        if modules and root in modules:
+            return f"{modules[root]}.{rest}" if rest else modules[root]
+        binding = self.lookup(Variable(root)) if root else None
+        if isinstance(binding, CodeBinding) and binding.module:
+            return f"{binding.module}.{rest}" if rest else binding.module
+        return path
+
+    def stream_touched(self, path: str) -> tuple[Variable, bool] | None:
+        """Give the random stream that a call of this path touches, and whether it seeds it."""
+        return random_stream(self.canonical(path))
+
+    def sets_something(
+        self, statement: Statement, modules: Mapping[str, str] | None = None
+    ) -> bool:
+        """Say whether this is a recognised setting or seed; `modules` as for `canonical`."""
+        if not statement.target:
+            return False
+        path = self.canonical(statement.target, modules)
+        stream = random_stream(path)
+        return is_setting(path) or (stream is not None and stream[1])
+
+
+def is_definition(binding: Binding | None) -> TypeGuard[CodeBinding]:
+    """Say whether the name stands for code: a function, a class, a module."""
+    return isinstance(binding, CodeBinding) and binding.code.is_definition
+
+
+def is_value(
+    binding: Binding | None,
+) -> TypeGuard[DataBinding | CodeBinding | ParameterBinding]:
+    """Say whether the name stands for a value that a step can have, and change."""
+    match binding:
+        case DataBinding() | ParameterBinding():
+            return True
+        case CodeBinding(code=code):
+            return not code.is_definition
+        case _:
+            return False
+
+
+def is_stateful(binding: Binding | None) -> bool:
+    """Say whether the object changes by being used: an iterator, a random generator."""
+    match binding:
+        case CodeBinding(code=code):
+            return code.statement.kind is StatementKind.GENERATOR
+        case DataBinding(stateful=stateful):
+            return stateful
+        case _:
+            return False

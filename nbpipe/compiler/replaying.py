@@ -1,0 +1,309 @@
+"""Which statements later steps run again: setup, settings and patches.
+
+Imports, definitions and constants are replayed where a step needs what they bind. A setting binds
+nothing, so every later step replays it; a change of a class or a module that a step makes is
+replayed together with what it changes. Seeds of random streams are needed by whoever draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+from nbpipe.compiler.draft import (
+    Code,
+    CodeBinding,
+    ComputedBinding,
+    DataBinding,
+    DeletedBinding,
+    Place,
+    StepDraft,
+)
+from nbpipe.compiler.findings import Findings
+from nbpipe.compiler.namespace import Namespace, is_definition
+from nbpipe.model.flow import (
+    Bind,
+    Call,
+    CellFlow,
+    Mutate,
+    Opaque,
+    StarImport,
+    Statement,
+    StatementKind,
+    Use,
+)
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.notebook import Cell, RandomPolicy
+
+REPLAYABLE: Final = frozenset(
+    {
+        StatementKind.IMPORT,
+        StatementKind.DEFINITION,
+        StatementKind.CONSTANT,
+        StatementKind.GENERATOR,
+    }
+)
+_INERT: Final = frozenset({StatementKind.TEXT, StatementKind.NOTHING})
+
+
+class Replayed:
+    """The statements that later steps replay although they do not name what these bind."""
+
+    def __init__(self) -> None:
+        self._all: list[tuple[Place, Place | None]] = []
+        self._patches: dict[Place, list[Place]] = {}
+        self._given: dict[StepName, int] = {}
+
+    def add_setting(self, place: Place) -> None:
+        """Replay a statement in every later step."""
+        self._all.append((place, None))
+
+    def add_patch(self, place: Place, *, of: Place) -> None:
+        """Replay a statement in the steps that replay the definition it changes."""
+        self._all.append((place, of))
+        self._patches.setdefault(of, []).append(place)
+
+    def patches_of(self, place: Place) -> Sequence[Place]:
+        """Give the statements that change what the code at a place defines."""
+        return self._patches.get(place, ())
+
+    def due(self, draft: StepDraft) -> Iterator[Place]:
+        """Give what the next cell of a step must replay first, but what earlier cells did."""
+        given = self._given.get(draft.name, 0)
+        self._given[draft.name] = len(self._all)
+        for place, patched in islice(self._all, given, None):
+            if not draft.owns(place) and (patched is None or patched in draft.code):
+                yield place
+
+
+class Plan(NamedTuple):
+    """What later steps replay of a step's statement.
+
+    Attributes:
+        code: the statement, when it only imports or defines.
+        is_setting: every later step replays it.
+        patched: the definition or module that it changes.
+        is_repeatable: replaying such a change does the same again, and no more.
+    """
+
+    code: Code | None
+    is_setting: bool
+    patched: Code | None
+    is_repeatable: bool
+
+
+class Replaying:
+    """Decides what is replayed, and writes it to `replayed`."""
+
+    def __init__(
+        self, names: Namespace, *, replayed: Replayed, findings: Findings, random: RandomPolicy
+    ) -> None:
+        self._names = names
+        self._replayed = replayed
+        self._findings = findings
+        self._random = random
+
+    # Cells of setup.
+
+    def is_setup(self, flow: CellFlow) -> bool:
+        """Say whether an untagged cell holds nothing but setup."""
+        own: set[Variable] = set()
+        modules: dict[str, str] = {}
+        for statement in flow.statements:
+            if statement.kind in _INERT:
+                continue
+            modules.update(statement.imports)
+            if statement.kind not in REPLAYABLE and not self._names.sets_something(
+                statement, modules
+            ):
+                return False
+            for event in statement.events:
+                match event:
+                    case Use(deferred=False) if event.name not in own:
+                        binding = self._names.lookup(event.name)
+                        if isinstance(binding, DataBinding | ComputedBinding | DeletedBinding):
+                            return False
+                        if binding is None and not self._names.is_provided(event):
+                            return False
+                    case Opaque():
+                        return False
+                    case _:
+                        pass
+            own.update(statement.binds)
+        return True
+
+    def add_prelude(self, position: int, cell: Cell, flow: CellFlow) -> None:
+        """Make the statements of a cell available to later steps."""
+        siblings = sum(s.kind not in _INERT for s in flow.statements)
+        for index, statement in enumerate(flow.statements):
+            if statement.kind in _INERT:
+                continue
+            code = self._names.as_code(Place(position, index), cell, statement, siblings)
+            if code is None:
+                self._refuse(cell, statement)
+            else:
+                self._add(code)
+
+    def warn_of_settings(self, cell: Cell, flow: CellFlow) -> None:
+        """Report settings in an untagged cell that is not run, because of what else it holds."""
+        sets_something = self._names.sets_something
+        other = next(
+            (
+                s
+                for s in flow.statements
+                if s.kind not in REPLAYABLE | _INERT and not sets_something(s)
+            ),
+            None,
+        )
+        if other is None:
+            return
+        modules: dict[str, str] = {}
+        for statement in flow.statements:
+            modules.update(statement.imports)
+            if sets_something(statement, modules):
+                self._findings.add(
+                    "NBP218",
+                    f"`{statement.source.strip().splitlines()[0]}` has no effect in the pipeline: "
+                    f"this untagged cell also computes something (line {other.line}), so it is "
+                    "not run.",
+                    cell,
+                    statement.line,
+                    help="Move settings and seeds to a cell of their own, or tag it %%prelude.",
+                )
+
+    def _add(self, code: Code) -> None:
+        """Bind what a statement of a prelude binds; what binds nothing is a setting."""
+        names, statement = self._names, code.statement
+        touched: list[Variable] = []
+        for event in statement.events:
+            match event:
+                case Bind(name=name):
+                    names.bind_code(code, event)
+                    touched.append(name)
+                case Mutate(name=name):
+                    touched += self._chain(name, code)
+                case Call():
+                    touched += self._chain_stream(event, code)
+                case StarImport():
+                    self.note_star(code.cell, event)
+                case _:
+                    pass
+        is_stream = any(name.startswith("@") for name in touched)
+        binds_all = touched and not names.sets_something(statement) and not _stars(statement)
+        if not binds_all and not is_stream:
+            self._replayed.add_setting(code.place)
+
+    def _refuse(self, cell: Cell, statement: Statement) -> None:
+        reader = next(
+            e
+            for e in statement.events
+            if isinstance(e, Use)
+            and isinstance(self._names.lookup(e.name), DataBinding | ComputedBinding)
+        )
+        self._findings.add(
+            "NBP208",
+            f"the prelude reads {reader.name!r}, which is computed elsewhere.",
+            cell,
+            reader.line,
+            help="Make this cell a step, or move the value into the prelude.",
+        )
+        self._names.broken.update(statement.binds)
+
+    def _chain(self, name: Variable, code: Code) -> list[Variable]:
+        """A statement changed what an earlier one made: whoever needs it needs both."""
+        binding = self._names.lookup(name)
+        if not isinstance(binding, CodeBinding) or is_definition(binding):
+            return []
+        code.needs |= {binding.code.place}
+        self._names.bindings[name] = CodeBinding(code=code, flow=binding.flow)
+        return [name]
+
+    def _chain_stream(self, call: Call, code: Code) -> list[Variable]:
+        """A statement seeded a random stream, or drew from one that was seeded."""
+        touched = self._names.stream_touched(call.function)
+        if touched is None or self._random is RandomPolicy.PER_STEP:
+            return []
+        stream, seeds = touched
+        before = self._names.bindings.get(stream)
+        if not seeds and before is None:
+            return []
+        if isinstance(before, CodeBinding) and not seeds:
+            code.needs |= {before.code.place}
+        self._names.bindings[stream] = CodeBinding(code=code)
+        return [stream]
+
+    # Statements of steps.
+
+    def plan(self, place: Place, cell: Cell, statement: Statement) -> Plan:
+        """Say what later steps replay of a statement, as names stand before it."""
+        names = self._names
+        sets = names.sets_something(statement) and not names.stream_touched(statement.target)
+        patched = None if sets else self._patched(statement)
+        is_code = statement.kind in (StatementKind.IMPORT, StatementKind.DEFINITION)
+        is_repeatable = patched is not None and _is_repeatable(statement)
+        code = None
+        if is_code or sets or is_repeatable:
+            code = names.as_code(place, cell, statement)
+        return Plan(
+            code=code if is_code else None,
+            is_setting=code is not None and (sets or (is_code and _stars(statement))),
+            patched=patched,
+            is_repeatable=code is not None and is_repeatable,
+        )
+
+    def add_from_step(self, plan: Plan, place: Place, cell: Cell, statement: Statement) -> None:
+        """Make a statement that a step has run available to other steps, as planned."""
+        if plan.is_setting:
+            self._replayed.add_setting(place)
+        if plan.patched is None:
+            return
+        kind = plan.patched.statement.kind
+        if not plan.is_repeatable:
+            name = next(iter(plan.patched.statement.binds), Variable("it"))
+            self._findings.add(
+                "NBP207",
+                f"this changes {name!r} itself, a {kind.value}, in a way that cannot be repeated "
+                "in later steps.",
+                cell,
+                statement.line,
+                help="Assign a constant in a statement of its own, or keep the value in a "
+                "variable.",
+            )
+        elif kind is StatementKind.IMPORT:
+            self._replayed.add_setting(place)
+        else:
+            self._replayed.add_patch(place, of=plan.patched.place)
+
+    def note_star(self, cell: Cell, event: StarImport) -> None:
+        """Report a star import, which is replayed in every later step."""
+        self._names.has_star = True
+        self._findings.add(
+            "NBP212",
+            f"`from {event.module} import *` may bind any name; it is replayed in every later "
+            "step.",
+            cell,
+            event.line,
+            help="Import the names you use.",
+        )
+
+    def _patched(self, statement: Statement) -> Code | None:
+        """Give the definition or module whose attribute this statement assigns, if it does."""
+        for event in statement.events:
+            if isinstance(event, Mutate) and event.stores:
+                binding = self._names.lookup(event.name)
+                if is_definition(binding):
+                    return binding.code
+        return None
+
+
+def _is_repeatable(statement: Statement) -> bool:
+    """Say whether a change of a definition may be made again without doing anything else."""
+    return bool(statement.target) or not any(
+        isinstance(e, Opaque) or (isinstance(e, Call) and e.function != "iter")
+        for e in statement.events
+    )
+
+
+def _stars(statement: Statement) -> bool:
+    return any(isinstance(event, StarImport) for event in statement.events)

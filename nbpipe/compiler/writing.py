@@ -1,0 +1,120 @@
+"""How a step gives names a value: assignments, changes in place, deletions.
+
+Each makes a new version of what the name stands for. Whoever reads the name next needs this step,
+and so does whoever reads another name that may reach a changed object.
+"""
+
+from __future__ import annotations
+
+from nbpipe.compiler.calls import Calls
+from nbpipe.compiler.draft import DataBinding, DeletedBinding, Place
+from nbpipe.compiler.namespace import Namespace, is_stateful, is_value
+from nbpipe.compiler.reading import At, StepReader
+from nbpipe.dataflow.mutations import STATEFUL_MAKERS
+from nbpipe.model.flow import Bind, Delete, FunctionFlow, Mutate, Names, Origin, Use
+from nbpipe.model.names import Variable
+
+
+class StepWriter:
+    """Writes names for steps."""
+
+    def __init__(self, names: Namespace, *, reader: StepReader, calls: Calls) -> None:
+        self._names = names
+        self._reader = reader
+        self._calls = calls
+        # The first name that was given a function made by a call, by the identity of the call.
+        self._made_together: dict[int, Variable] = {}
+
+    def bind(self, at: At, event: Bind) -> None:
+        """Assign to a name."""
+        names, name = self._names, event.name
+        origin = self._calls.result(event.origin)
+        before = names.lookup(name)
+        carries, reads = at.carries, at.reads
+        if (names.in_branch or not event.definite) and isinstance(before, DataBinding):
+            carries |= before.carries
+            reads |= before.reads
+        made = DataBinding(
+            step=at.step.name,
+            version=names.next_version(),
+            cell=at.cell,
+            line=event.line,
+            carries=carries,
+            reads=reads - {name},
+            flow=event.flow,
+            stateful=origin.maker.rsplit(".", 1)[-1] in STATEFUL_MAKERS,
+            otherwise=None if event.definite else before,
+        )
+        self._write(at, name, made)
+        names.aliases.bind(
+            name,
+            shares=names.objects(origin.shares | self._siblings(name, event.origin)),
+            part_of=names.objects(origin.part_of),
+            holds=names.objects(origin.holds),
+        )
+
+    def mutate(self, at: At, event: Mutate) -> None:
+        """Change the object of a name in place, and so whatever else may reach it."""
+        names = self._names
+        if not is_value(names.lookup(event.name)):
+            return
+        for name in sorted(names.aliases.changed_with(event.name, deep=event.deep)):
+            before = names.lookup(name)
+            if not is_value(before):
+                continue
+            self._reader.use(at, Use(name=name, line=event.line, guarded=True, deferred=True))
+            carries, reads, flow = at.carries, at.reads, None
+            if isinstance(before, DataBinding):
+                carries, reads, flow = carries | before.carries, reads | before.reads, before.flow
+            changed = DataBinding(
+                step=at.step.name,
+                version=names.next_version(),
+                cell=at.cell,
+                line=event.line,
+                carries=carries,
+                reads=reads - {name},
+                flow=flow,
+                stateful=is_stateful(before),
+            )
+            self._write(at, name, changed)
+        names.aliases.add(event.name, names.objects(event.adds))
+
+    def delete(self, at: At, event: Delete) -> None:
+        """Delete a name, or perhaps."""
+        names, name = self._names, event.name
+        self._reader.use(at, Use(name=name, line=event.line, guarded=True, deferred=True))
+        if not event.definite:
+            self.bind(at, Bind(name=name, line=event.line, definite=False))
+            return
+        names.bind(name, DeletedBinding(cell=at.cell, line=event.line))
+        names.explored.pop(name, None)
+        names.aliases.forget(name)
+        at.step.seen[name] = names.next_version()
+        at.step.writes.pop(name, None)
+
+    def overwrite(
+        self, at: At, name: Variable, line: int, *, carries: frozenset[Place] = frozenset()
+    ) -> None:
+        """Give a name a value of which no more is known than what it may carry."""
+        value = DataBinding(
+            step=at.step.name,
+            version=self._names.next_version(),
+            cell=at.cell,
+            line=line,
+            carries=carries,
+        )
+        self._write(at, name, value)
+
+    def _write(self, at: At, name: Variable, binding: DataBinding) -> None:
+        self._names.bind(name, binding)
+        at.step.writes[name] = binding.version
+        at.step.seen[name] = binding.version
+
+    def _siblings(self, name: Variable, origin: Origin) -> Names:
+        """Functions that one call made may share its local variables."""
+        for call in origin.calls:
+            flow = self._names.flow_of(call.function)
+            if isinstance(flow, FunctionFlow) and flow.nested:
+                first = self._made_together.setdefault(id(call), name)
+                return frozenset({first} - {name})
+        return frozenset()
