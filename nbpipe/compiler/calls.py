@@ -18,6 +18,7 @@ from nbpipe.model.names import Variable
 from nbpipe.model.notebook import RandomPolicy
 
 _Passed: TypeAlias = Mapping[str, Names]
+_Followed: TypeAlias = tuple[int, frozenset[tuple[str, Names]]]
 
 # Calls inside calls are followed this deep: recursion ends somewhere, and so do we.
 _MOST_NESTED: Final = 12
@@ -54,7 +55,7 @@ class Calls:
                 yield Mutate(name=name, line=call.line)
         if self._is_closure(call.function):
             yield Mutate(name=Variable(call.function), line=call.line)
-        yield from self._run_callees(call, caller=None, depth=0)
+        yield from self._run_callees(call, depth=0, followed=set())
 
     def result(self, origin: Origin) -> Origin:
         """Follow the calls an object may come from: what does it share with their arguments?"""
@@ -92,9 +93,9 @@ class Calls:
         )
 
     def _run_callees(
-        self, call: Call, *, caller: FunctionFlow | None, depth: int
+        self, call: Call, *, depth: int, followed: set[_Followed]
     ) -> Iterator[Mutate | FunctionFlow]:
-        """Run the notebook's own functions that a call may mean, but the caller itself."""
+        """Run the notebook's own functions that a call may mean, once for the same arguments."""
         found: list[tuple[FunctionFlow, _Passed]] = []
         if "." not in call.function:
             match self._names.flow_of(call.function):
@@ -109,11 +110,19 @@ class Calls:
                 yield method
                 found.append((method, _passed(method, call, (call.receiver, *call.positional))))
         for callee, passed in found:
-            if callee is not caller:
-                yield from self._run(callee, passed, call.line, depth=depth)
+            this = (id(callee), frozenset(passed.items()))
+            if this not in followed:
+                followed.add(this)
+                yield from self._run(callee, passed, call.line, depth=depth, followed=followed)
 
     def _run(
-        self, flow: FunctionFlow, passed: _Passed, line: int, *, depth: int
+        self,
+        flow: FunctionFlow,
+        passed: _Passed,
+        line: int,
+        *,
+        depth: int,
+        followed: set[_Followed],
     ) -> Iterator[Mutate | FunctionFlow]:
         """Do to the arguments of a call what the function does to its parameters."""
         if depth > _MOST_NESTED:
@@ -138,7 +147,7 @@ class Calls:
                         positional=tuple(_substituted(n, passed) for n in event.positional),
                         keywords=tuple((k, _substituted(n, passed)) for k, n in event.keywords),
                     )
-                    yield from self._run_callees(inner, caller=flow, depth=depth + 1)
+                    yield from self._run_callees(inner, depth=depth + 1, followed=followed)
                 case _:
                     pass
 

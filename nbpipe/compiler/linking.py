@@ -71,7 +71,6 @@ class Linker:
         self.code = self._names.code
         self.bound_anywhere = self._names.bound_anywhere
         self.unresolved = self._names.unresolved
-        self._last: At | None = None
         self._events = StepEvents(
             self._names,
             drafts=self.drafts,
@@ -138,8 +137,7 @@ class Linker:
             self._events.reader.need(at, place)
         if is_first:
             for name in draft.options.inputs:
-                at = self._last = at._replace(visited=set())
-                self._declared_input(at, name)
+                self._declared_input(at._replace(visited=set()), name)
         for index, statement in enumerate(flow.statements):
             self._step_statement(Place(position, index), cell, statement, draft)
 
@@ -147,27 +145,21 @@ class Linker:
         """Apply what earlier runs found out about this step, after its last cell."""
         position, cell, flow = draft.cells[-1]
         line = flow.statements[-1].line if flow.statements else 1
-        visited = self._last.visited if self._last else set()
         place = Place(position, _AFTER_ALL)
-        self._last = At(step=draft, cell=cell, place=place, line=line, visited=visited)
-        for name in sorted(self._learned.get(draft.name, ())):
-            self._last = self._last._replace(visited=set())
-            self._events.writer.mutate(self._last, Mutate(name=name, line=1, deep=True))
+        declared = [n for n in draft.options.outputs if n not in draft.writes]
+        learned = sorted(self._learned.get(draft.name, ()))
+        for name in (*declared, *learned):
+            at = At(step=draft, cell=cell, place=place, line=line, visited=set())
+            self._events.writer.mutate(at, Mutate(name=name, line=1, deep=True))
+        if learned:
+            self._events.writer.store_together({*learned, *draft.writes})
 
     def _before_first_statement(
         self, position: int, cell: Cell, flow: CellFlow, draft: StepDraft
     ) -> At:
         """Give where a cell of a step replays settings and reads declared inputs."""
         lines = [statement.line for statement in flow.statements] or [1]
-        at = At(draft, cell, Place(position, 0), lines[0], visited=set())
-        last = self._last
-        if last is None:
-            return at
-        # A known mistake: `at` alone would be right. As it is, code replayed here does not follow
-        # the functions that the last statement before this cell followed; a step can miss an
-        # input or a definition that they need.
-        line = lines[min(last.place.statement, len(lines) - 1)]
-        return last._replace(step=draft, cell=cell, line=line)
+        return At(draft, cell, Place(position, 0), lines[0], visited=set())
 
     def _declared_input(self, at: At, name: Variable) -> None:
         if self._names.lookup(name) is None:
@@ -185,7 +177,7 @@ class Linker:
         self, place: Place, cell: Cell, statement: Statement, draft: StepDraft
     ) -> None:
         names = self._names
-        at = self._last = At(
+        at = At(
             step=draft,
             cell=cell,
             place=place,

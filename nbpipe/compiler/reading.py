@@ -68,6 +68,8 @@ class StepReader:
         self._replayed = replayed
         self._findings = findings
         self._follow = follow
+        # The versions for which it is settled what their step hands on.
+        self._handed_on: set[int] = set()
 
     def use(self, at: At, event: Use) -> None:
         """Read a name: give the step what it needs for that, or say why it cannot have it."""
@@ -155,7 +157,12 @@ class StepReader:
         """A step that assigns the name may leave it alone: then it hands on what was before."""
         chain: list[tuple[DataBinding, Binding]] = []
         earlier: Binding | None = binding
-        while isinstance(earlier, DataBinding) and earlier.otherwise is not None:
+        while (
+            isinstance(earlier, DataBinding)
+            and earlier.otherwise is not None
+            and earlier.version not in self._handed_on
+        ):
+            self._handed_on.add(earlier.version)
             chain.append((earlier, earlier.otherwise))
             earlier = earlier.otherwise
         for after, before in reversed(chain):

@@ -6,6 +6,9 @@ and so does whoever reads another name that may reach a changed object.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable
+
 from nbpipe.compiler.calls import Calls
 from nbpipe.compiler.draft import DataBinding, DeletedBinding, Place
 from nbpipe.compiler.namespace import Namespace, is_stateful, is_value
@@ -58,14 +61,19 @@ class StepWriter:
         names = self._names
         if not is_value(names.lookup(event.name)):
             return
-        for name in sorted(names.aliases.changed_with(event.name, deep=event.deep)):
+        together = sorted(names.aliases.changed_with(event.name, deep=event.deep))
+        carries, reads = at.carries, at.reads
+        for name in together:
+            # They are stored in one bundle, so whoever loads one needs what any of them needs.
+            before = names.lookup(name)
+            if isinstance(before, DataBinding):
+                carries, reads = carries | before.carries, reads | before.reads
+        for name in together:
             before = names.lookup(name)
             if not is_value(before):
                 continue
             self._reader.use(at, Use(name=name, line=event.line, guarded=True, deferred=True))
-            carries, reads, flow = at.carries, at.reads, None
-            if isinstance(before, DataBinding):
-                carries, reads, flow = carries | before.carries, reads | before.reads, before.flow
+            flow = before.flow if isinstance(before, DataBinding) else None
             changed = DataBinding(
                 step=at.step.name,
                 version=names.next_version(),
@@ -76,7 +84,9 @@ class StepWriter:
                 flow=flow,
                 stateful=is_stateful(before),
             )
-            self._write(at, name, changed)
+            # Not by way of `Namespace.bind`: where the change is skipped, the object is still this.
+            names.bindings[name] = changed
+            at.step.writes[name] = at.step.seen[name] = changed.version
         names.aliases.add(event.name, names.objects(event.adds))
 
     def delete(self, at: At, event: Delete) -> None:
@@ -104,6 +114,20 @@ class StepWriter:
             carries=carries,
         )
         self._write(at, name, value)
+
+    def store_together(self, variables: Iterable[Variable]) -> None:
+        """Values that one step stores may share state: each may need what any of them needs."""
+        found = {
+            name: binding
+            for name in variables
+            if isinstance(binding := self._names.bindings.get(name), DataBinding)
+        }
+        carries = frozenset[Place]().union(*(b.carries for b in found.values()))
+        reads = frozenset[Variable]().union(*(b.reads for b in found.values()))
+        for name, binding in found.items():
+            self._names.bindings[name] = dataclasses.replace(
+                binding, carries=carries, reads=reads - {name}
+            )
 
     def _write(self, at: At, name: Variable, binding: DataBinding) -> None:
         self._names.bind(name, binding)
