@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import click
-from markdown import anchor, block, code, page, table
+from markdown_text import anchor, block, code, page, table
 
 from nbpipe.cli.main import COMMANDS, cli
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from markdown import anchor, block, page, table
+from markdown_text import anchor, block, page, table
 
 from nbpipe.compiler.compile import compile_notebook
 from nbpipe.compiler.findings import RULES

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from markdown import block, code, page, table
+from markdown_text import block, code, page, table
 
 import nbpipe
 from nbpipe import errors

@@ -8,7 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from markdown import block, code, page, table
+from markdown_text import block, code, page, table
 
 from nbpipe.settings import Settings
 

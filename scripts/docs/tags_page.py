@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-from markdown import block, code, page, table
+from markdown_text import block, code, page, table
 
 from nbpipe.notebook.tags import PIPELINE_DEFAULTS, STEP_OPTIONS, Option
 
@@ -50,8 +50,8 @@ _RULES: Final = """
 _VALUES: Final = """
 Durations are numbers of seconds or `250ms`, `30s`, `10m`, `1h30m`, `2d`; sizes are `512M`, `4G`, in
 powers of 1024. `--cpu`, `--memory` and `--gpu` are for other engines: a run on your own machine
-does not enforce them. Values with spaces in a magic stand in quotation marks. An unknown option is an
-error that says which one was probably meant.
+does not enforce them. Values with spaces in a magic stand in quotation marks. An unknown option is
+an error that says which one was probably meant.
 """
 
 _PIPELINE: Final = """
