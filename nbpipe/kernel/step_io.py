@@ -29,7 +29,13 @@ from nbpipe.model.artifact import StoredValue
 from nbpipe.model.names import Variable
 from nbpipe.store.alias_groups import find_alias_groups
 from nbpipe.store.blobs.protocol import BlobStore
-from nbpipe.store.values import StoredValues, fingerprints, load_values, store_values
+from nbpipe.store.values import (
+    StoredValues,
+    companions_of,
+    fingerprints,
+    load_values,
+    store_values,
+)
 
 # What the step works on: names to the values of an author, of any type.
 Namespace = dict[str, Any]
@@ -71,6 +77,7 @@ class StepIo:
         self._definitions = frozenset(definitions)
         self._loaded: dict[Variable, _Loaded] = {}
         self._inputs: set[Variable] = set()
+        self._companions: dict[str, object] = {}
 
     def note_error(self, error: CellError) -> None:
         """Report an exception of the author's."""
@@ -81,11 +88,23 @@ class StepIo:
         with self._problems_reported("input"):
             found = self._side.inputs(upstream)
             values = [value for value in found.values() if value is not None]
+            asked = {(value.bundle, str(value.variable)) for value in values}
+            companions = {
+                each.variable: each
+                for value in values
+                for each in companions_of(value)
+                if (each.bundle, each.variable.split()[0]) not in asked
+            }
             loaded = load_values(
-                self._side.blobs, values, self._namespace, trusted=self._side.trusted
+                self._side.blobs,
+                [*values, *companions.values()],
+                self._namespace,
+                trusted=self._side.trusted,
             )
             for name, value in loaded.items():
-                if is_stream(name):
+                if name in companions:
+                    self._companions[name] = value
+                elif is_stream(name):
                     restore_stream(name, value)
                 else:
                     self._namespace[name] = value
@@ -115,6 +134,7 @@ class StepIo:
                 if name not in {*bound, *kept}
             ]
             changed += self._shared_inputs({*bound, *changed})
+            stale = self._stale_companions([*bound, *changed])
             stored = self._store([*bound, *changed], kept)
             unstorable = [name for name in bound if name in stored.failures]
             if unstorable:
@@ -128,7 +148,7 @@ class StepIo:
                         for name in (*required, *optional)
                         if name not in self._namespace
                     ),
-                    changed=tuple(changed),
+                    changed=(*changed, *stale),
                     notes=tuple(
                         f"'{name}' changed in place and cannot be stored: "
                         f"{stored.failures[name].message}"
@@ -187,6 +207,25 @@ class StepIo:
             for name in group
             if name in inputs
         )
+
+    def _stale_companions(self, stored: Sequence[Variable]) -> list[Variable]:
+        """Name variables that share state with what is stored, but that the step did not ask for.
+
+        What was loaded of them may be out of date, so they are not stored: the step must have
+        them as inputs.
+        """
+        if not self._companions or not stored:
+            return []
+        together = {name: self._namespace[name] for name in stored} | self._companions
+        groups = find_alias_groups(together, sorted(together), definitions=self._definitions)
+        found = {
+            Variable(name.split()[0])
+            for group in groups.groups
+            if not self._companions.keys() >= set(group)
+            for name in group
+            if name in self._companions
+        }
+        return sorted(found - {*stored})
 
     def _imprints(self, names: Sequence[Variable]) -> dict[Variable, _Imprint]:
         found: dict[Variable, _Imprint] = {}

@@ -9,7 +9,7 @@ comes back different.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pickle import PicklingError
 from typing import Any, Final
 
@@ -341,6 +341,24 @@ def _members_of(group: Sequence[str]) -> dict[str, str]:
     if len(group) == 1:
         return {group[0]: ""}
     return {name: f"{number} {' '.join(group)}" for number, name in enumerate(group)}
+
+
+def companions_of(value: StoredValue) -> tuple[StoredValue, ...]:
+    """Give the other values of the bundle that `value` is in, as `NAME of DIGEST`.
+
+    They share state with it, or did when they were stored. The names are no identifiers, so that
+    they stand beside variables of a notebook without hiding any.
+    """
+    names = _names_in(value.member).split()
+    return tuple(
+        replace(
+            value,
+            variable=Variable(f"{name} of {value.bundle}"),
+            member=f"{number} {' '.join(names)}",
+        )
+        for number, name in enumerate(names)
+        if number != int(value.member.partition(" ")[0])
+    )
 
 
 def _names_in(member: str) -> str:
