@@ -1,0 +1,1 @@
+"""Exporters: pipeline → files for elsewhere. Pure: somebody else writes the files."""

@@ -1,0 +1,1 @@
+"""Notebook → one Python module, in parts: cells, pieces, placement, variables, layout."""
