@@ -149,6 +149,8 @@ class StepEvents:
         if event.writes:
             names.opaque_step = at.step
             for name, binding in sorted(names.bindings.items()):
+                if name.startswith("@"):
+                    continue  # A draw is found when the step runs.
                 match binding:
                     case DataBinding(carries=carries):
                         self.writer.overwrite(at, name, event.line, carries=carries)

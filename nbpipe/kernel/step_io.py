@@ -77,7 +77,8 @@ class StepIo:
         self._definitions = frozenset(definitions)
         self._loaded: dict[Variable, _Loaded] = {}
         self._inputs: set[Variable] = set()
-        self._companions: dict[str, object] = {}
+        self._companions: dict[str, Any] = {}
+        self._companion_marks: dict[str, str] = {}
 
     def note_error(self, error: CellError) -> None:
         """Report an exception of the author's."""
@@ -111,6 +112,8 @@ class StepIo:
             mark_streams()
             names = [value.variable for value in values if not is_stream(value.variable)]
             self._inputs.update(names)
+            marks, again = self._marks_of_companions(), self._marks_of_companions()
+            self._companion_marks = {n: mark for n, mark in marks.items() if again.get(n) == mark}
             first, second = self._imprints(names), self._imprints(names)
             for name in names:
                 if first[name].content is not None and first[name] == second[name]:
@@ -214,18 +217,26 @@ class StepIo:
         What was loaded of them may be out of date, so they are not stored: the step must have
         them as inputs.
         """
-        if not self._companions or not stored:
+        if not self._companions:
             return []
+        now = self._marks_of_companions()
+        changed = {name for name, mark in self._companion_marks.items() if now.get(name) != mark}
         together = {name: self._namespace[name] for name in stored} | self._companions
         groups = find_alias_groups(together, sorted(together), definitions=self._definitions)
-        found = {
-            Variable(name.split()[0])
+        shared = {
+            name
             for group in groups.groups
             if not self._companions.keys() >= set(group)
             for name in group
             if name in self._companions
         }
-        return sorted(found - {*stored})
+        return sorted({Variable(name.split()[0]) for name in shared | changed} - {*stored})
+
+    def _marks_of_companions(self) -> dict[str, str]:
+        """Give a text for the content of each that differs when the content does."""
+        names = sorted(self._companions)
+        marks = fingerprints(self._companions, names, definitions=self._definitions)
+        return {n: mark for group, mark in marks.items() if mark is not None for n in group}
 
     def _imprints(self, names: Sequence[Variable]) -> dict[Variable, _Imprint]:
         found: dict[Variable, _Imprint] = {}
