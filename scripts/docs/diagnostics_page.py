@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from markdown_text import anchor, block, page, table
 
 from nbpipe.compiler.compile import compile_notebook
-from nbpipe.compiler.findings import RULES
+from nbpipe.compiler.findings import RULES, Rule
+from nbpipe.exporters.findings import EXPORT_RULES
 from nbpipe.model.diagnostic import Diagnostic
 from nbpipe.notebook.parse import parse_notebook
 
@@ -25,6 +26,10 @@ from top to bottom: code cells only, from 1.
 
 `nbpipe compile --check NOTEBOOK` prints the findings and writes nothing; `nbpipe explain CODE`
 prints the sentence that stands here.
+"""
+
+_EXPORTERS: Final = """
+Exporters have findings of their own, which only `nbpipe export` prints:
 """
 
 # For rules that no file in tests/specs shows.
@@ -43,12 +48,8 @@ _FURTHER: Final[dict[str, tuple[str, ...]]] = {
 def diagnostics_page(root: Path) -> str:
     """Make the page."""
     examples = _examples(root)
-    rows = [
-        (f"[{name}](#{anchor(name)})", rule.severity.value, rule.title)
-        for name, rule in RULES.items()
-    ]
-    parts = [_INTRODUCTION, table(("code", "severity", "what"), rows)]
-    for name, rule in RULES.items():
+    parts = [_INTRODUCTION, _listed(RULES), _EXPORTERS, _listed(EXPORT_RULES)]
+    for name, rule in (*RULES.items(), *EXPORT_RULES.items()):
         parts.append(f"## {name}")
         parts.append(f"**{rule.severity.value.capitalize()}: {rule.title}.** {rule.explanation}")
         if name in examples:
@@ -59,6 +60,14 @@ def diagnostics_page(root: Path) -> str:
             said = [str(finding) for finding in findings if finding.code == name]
             parts.append(block("\n".join(said)))
     return page("Diagnostics", *parts)
+
+
+def _listed(rules: Mapping[str, Rule]) -> str:
+    rows = [
+        (f"[{name}](#{anchor(name)})", rule.severity.value, rule.title)
+        for name, rule in rules.items()
+    ]
+    return table(("code", "severity", "what"), rows)
 
 
 def _examples(root: Path) -> dict[str, tuple[tuple[str, ...], tuple[Diagnostic, ...]]]:

@@ -32,6 +32,10 @@ All errors that nbpipe raises on purpose. Each has a `message`, a `hint` that sa
 it, a `code`, and an `exit_code` that the command line ends with.
 """
 
+_TYPES: Final = """
+`StepName`, `Variable`, `RunId`, `Digest` and their like are texts, kept apart for the type checker.
+"""
+
 _EXAMPLE: Final = """
 import nbpipe
 
@@ -82,7 +86,7 @@ def python_api_page(_root: Path) -> str:
         if name in _FOR_PEOPLE and inspect.isfunction(function):
             parts.append(f"### ArtifactStore.{name}")
             parts += _function(name, function)
-    parts.append("## Values")
+    parts += ["## Values", _TYPES]
     for value in _VALUES:
         parts.append(f"### {value.__name__}")
         parts += _class(value)
@@ -130,6 +134,8 @@ def _class(kind: type) -> list[str]:
             assert member.fget is not None
             returned = str(inspect.signature(member.fget).return_annotation)
             rows.append((code(name), code(returned), inspect.getdoc(member) or ""))
+    if not any(meaning for _, _, meaning in rows):
+        return [*parts, table(("field", "type"), [row[:2] for row in rows])]
     return [*parts, table(("field", "type", "meaning"), rows)]
 
 

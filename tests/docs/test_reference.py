@@ -12,6 +12,7 @@ import pytest
 
 from nbpipe.cli.main import COMMANDS, cli
 from nbpipe.compiler.findings import RULES
+from nbpipe.exporters.findings import EXPORT_RULES
 from nbpipe.notebook.tags import PIPELINE_DEFAULTS, STEP_OPTIONS
 from tests.docs.pages import ROOT
 
@@ -51,7 +52,7 @@ def test_a_command_has_its_place_with_all_its_options(name: str) -> None:
             assert all(word in found[1] for word in parameter.opts)
 
 
-@pytest.mark.parametrize("code", RULES)
+@pytest.mark.parametrize("code", [*RULES, *EXPORT_RULES])
 def test_a_rule_has_its_place(code: str) -> None:
     assert f"\n## {code}\n" in reference("diagnostics.md")
 
