@@ -172,6 +172,9 @@ class _Walk:
                     return self._enter_session
                 case "matplotlib.backend_bases", "FigureCanvasBase":
                     return self._enter_canvas
+                case "matplotlib.colors", "Colormap":
+                    # Its lists of colours are the library's.
+                    return lambda _: ()
                 case (("pyarrow.lib" | "pybind11_builtins"), _):
                     return _STOP
                 case place if place in _IMMUTABLE_BY_NAME:
@@ -358,4 +361,6 @@ _IMMUTABLE_BY_NAME: Final = frozenset({
 # CPython's Py_TPFLAGS_HEAPTYPE: types made by a class statement, or by a library at run time.
 _IS_HEAP_TYPE: Final = 1 << 9
 
-_FRAME_INTERNALS: Final = frozenset({"_mgr", "_item_cache", "_cacher", "_is_copy", "_flags"})
+_FRAME_INTERNALS: Final = frozenset(
+    {"_mgr", "_item_cache", "_cacher", "_is_copy", "_flags", "_metadata"}
+)

@@ -100,6 +100,8 @@ def test_axes_belong_to_their_figure_and_figures_to_nobody():
     one, axes = plt.subplots()
     two, _ = plt.subplots()
     axes.plot([1, 2], label="x")
+    one.colorbar(axes.imshow([[1, 2], [3, 4]]))
+    two.axes[0].imshow([[1, 2], [3, 4]])
     axes.legend()
     one.canvas.draw()
     two.canvas.draw()

@@ -142,7 +142,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
             match place:
                 case "numpy", "ndarray":
                     return self._reduce_array if kind is base else None
-                case "pandas.core.internals.blocks", "Block" if self._tracks:
+                case "pandas.core.internals.blocks", "Block":
                     return self._reduce_block
                 case "pandas.core.internals.managers", "SingleBlockManager" if self._tracks:
                     return self._reduce_series_manager
@@ -252,12 +252,16 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
             return self._reduce_shared_objects(array, run)
         if run is not None:
             return self._reduce_placed(array, run)
+        is_contiguous = array.flags.c_contiguous or array.flags.f_contiguous
+        # NumPy would write others in C order, but sums over another order round differently.
+        if not is_contiguous and place.end - place.start <= array.nbytes:
+            if array.dtype.char == "O":
+                return self._reduce_shared_objects(array, place)
+            if not has_objects:
+                return self._reduce_placed(array, place)
         if has_objects:
             return NotImplemented
-        if not (array.flags.c_contiguous or array.flags.f_contiguous):
-            # NumPy would write it in C order; sums over another order round differently.
-            if place.end - place.start <= array.nbytes:
-                return self._reduce_placed(array, place)
+        if not is_contiguous:
             compact = array.copy(order="K")
             self._keep(compact)
             return self._reduce_placed(array, extent(compact) or place, like=compact)
@@ -297,10 +301,12 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
         )
 
     def _reduce_block(self, block: Any) -> Reduced:  # noqa: ANN401 - pandas' internals
-        self._recorded.note_holder(block.refs)
+        if self._tracks:
+            self._recorded.note_holder(block.refs)
         if id(block.refs) in self._sharing.trackers:
             return pandas_blocks.reduce_block(block)
-        return NotImplemented
+        # Not `__reduce_ex__`: that copies what is not contiguous, and the copy shares nothing.
+        return block.__reduce__()
 
     def _reduce_series_manager(self, manager: Any) -> Reduced:  # noqa: ANN401 - pandas' internals
         tracker = manager.blocks[0].refs

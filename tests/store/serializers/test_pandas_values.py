@@ -213,6 +213,14 @@ class TestCopyOnWrite:
         assert loaded["array"].tolist() == [99, 1, 2, 3]
         assert not loaded["array"].flags.writeable
 
+    def test_an_array_that_shows_a_reversed_frame_still_does(self):
+        frame = pd.DataFrame({"a": np.arange(4.0), "b": np.arange(4)})
+        array = frame["a"].to_numpy()
+        frame = frame[::-1]
+        loaded = round_trip({"frame": frame, "array": array})
+        loaded["frame"].iloc[0, 0] = 99.0
+        assert loaded["array"].tolist() == [0, 1, 2, 99]
+
     def test_a_digest_does_not_depend_on_who_else_shares_the_memory(self):
         frame = pd.DataFrame({"a": np.arange(4.0)})
         alone = content(frame)
