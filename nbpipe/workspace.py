@@ -9,7 +9,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,7 @@ from nbpipe.wire.manifest import read_manifest
 STORE_NAME: Final = ".nbpipe"
 BUNDLE_ENDING: Final = ".nbpipe"
 
-Learned = Mapping[Digest, Iterable[Variable]]
+Learned = Mapping[Digest, Collection[Variable]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,4 +81,5 @@ def _namespace() -> dict[str, object]:
     """Functions and classes of the notebook are looked up where the caller has them."""
     import __main__  # noqa: PLC0415 - a notebook's namespace, when called in a notebook
 
-    return __main__.__dict__
+    namespace: dict[str, object] = vars(__main__)
+    return namespace

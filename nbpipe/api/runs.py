@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from nbpipe.runner.executors.protocol import Executor
 from nbpipe.runner.keys import KeyMaker, missing_outputs
 from nbpipe.runner.listening import RunListener
 from nbpipe.runner.loop import run_pipeline
-from nbpipe.runner.request import RunRequest
+from nbpipe.runner.request import RunRequest, new_run_id
 from nbpipe.runner.selection import Selection, select_steps
 from nbpipe.runner.step_key import why
 from nbpipe.store.artifacts import ArtifactStore
@@ -79,7 +79,7 @@ def run(
         keep_going=options.keep_going,
         strict=options.strict,
         revise=_reviser(workspace, store, options),
-        **({"make_run_id": lambda _: run_id} if run_id else {}),
+        make_run_id=(lambda _now: run_id) if run_id else new_run_id,
     )
     try:
         return run_pipeline(request, store=store, executor=steps_at_once, listener=listener)
@@ -138,12 +138,12 @@ def _selection(pipeline: Pipeline, options: RunOptions) -> Selection:
 
 def _reviser(
     workspace: Workspace, store: ArtifactStore, options: RunOptions
-) -> Callable[[Mapping[Digest, Iterable[Variable]]], tuple[Pipeline, Selection] | None]:
+) -> Callable[[Mapping[Digest, Collection[Variable]]], tuple[Pipeline, Selection] | None]:
     """Make the function that compiles anew with what a run has found out."""
     known = {source: set(names) for source, names in workspace.learned.items()}
 
     def revise(
-        found: Mapping[Digest, Iterable[Variable]],
+        found: Mapping[Digest, Collection[Variable]],
     ) -> tuple[Pipeline, Selection] | None:
         before = {source: set(names) for source, names in known.items()}
         for source, names in found.items():

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 from nbpipe.compiler.draft import Code, Place, StepDraft
 from nbpipe.compiler.findings import Findings
 from nbpipe.model.digest import Digest, digest_structure
-from nbpipe.model.flow import Bind, CellFlow, ClassFlow, StarImport, Statement, StatementKind, Use
+from nbpipe.model.flow import (
+    Bind,
+    CellFlow,
+    ClassFlow,
+    FunctionFlow,
+    StarImport,
+    Statement,
+    StatementKind,
+    Use,
+)
 from nbpipe.model.graph import topological_order
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.notebook import Cell, Notebook
@@ -291,8 +300,8 @@ def _mentions(statement: Statement) -> set[Variable]:
             case Bind(flow=ClassFlow(methods=methods)):
                 for method in methods.values():
                     names |= {e.name for e in method.events if isinstance(e, Use)}
-            case Bind(flow=flow) if flow is not None:
-                names |= {e.name for e in flow.events if isinstance(e, Use)}
+            case Bind(flow=FunctionFlow(events=events)):
+                names |= {e.name for e in events if isinstance(e, Use)}
             case _:
                 pass
     return names

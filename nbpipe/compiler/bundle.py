@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from nbpipe.compiler.step_notebook import notebook_text, step_notebook
 from nbpipe.model.digest import Digest
@@ -18,7 +18,7 @@ def bundle_files(
     notebook: Mapping[str, object],
     *,
     compiler: str,
-    learned: Mapping[Digest, Iterable[Variable]] | None = None,
+    learned: Mapping[Digest, Collection[Variable]] | None = None,
 ) -> dict[str, str]:
     """Give the texts of a bundle by relative path; the same notebook gives the same bytes."""
     files = {
@@ -31,7 +31,7 @@ def bundle_files(
     return files
 
 
-def effects_text(learned: Mapping[Digest, Iterable[Variable]]) -> str:
+def effects_text(learned: Mapping[Digest, Collection[Variable]]) -> str:
     """Give `effects.json`: what runs found out about a step's source, one line each."""
     effects = {source: sorted(names) for source, names in learned.items() if names}
     return json.dumps({"format": 1, "changes": effects}, indent=1, sort_keys=True) + "\n"

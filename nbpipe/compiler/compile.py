@@ -18,9 +18,9 @@ from nbpipe.model.diagnostic import Compilation, Diagnostic, Severity
 from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.flow import CellFlow, StatementKind
 from nbpipe.model.graph import find_cycle
-from nbpipe.model.names import PipelineName, StepName, Variable, step_name_from
+from nbpipe.model.names import CellId, PipelineName, StepName, Variable, step_name_from
 from nbpipe.model.notebook import Cell, CellKind, Notebook, Role, StepOptions
-from nbpipe.model.pipeline import Parameter, Pipeline
+from nbpipe.model.pipeline import Parameter, Pipeline, Step
 
 Analyze = Callable[[str], CellFlow]
 _INSTALLS = re.compile(r"\b(?:pip3?|conda|mamba|uv)\b")
@@ -60,13 +60,21 @@ def compile_notebook(
         for name, draft in drafts.items()
         if (names := (learned or {}).get(_own_digest(notebook, name, flows)))
     }
-    linker = _linked(notebook, flows, drafts, parameters, effects, findings)
+    try:
+        linker = _linked(notebook, flows, drafts, parameters, effects, findings)
+    except RecursionError:
+        findings.add(
+            "NBP221",
+            "functions of this notebook call each other in a chain that is too long to follow.",
+            help="Move some of them into a module, and import that.",
+        )
+        return Compilation(pipeline=None, diagnostics=(*earlier, *findings.sorted()))
     _report_troubles(notebook, flows, findings)
     _report_unresolved(linker, notebook, findings)
     _check_crossings(linker, findings)
     _check_after(linker.drafts, findings)
     blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
-    steps = ()
+    steps: tuple[Step, ...] = ()
     if not blocked:
         steps = assemble(linker, notebook, findings)
         cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
@@ -94,7 +102,7 @@ def _source_facts(cell: Cell) -> list[str]:
     return [cell.kind.value, cell.source]
 
 
-def _own_digest(notebook: Notebook, name: StepName, flows: Mapping[str, CellFlow]) -> Digest:
+def _own_digest(notebook: Notebook, name: StepName, flows: Mapping[CellId, CellFlow]) -> Digest:
     return own_digest([flows[cell.id] for cell in _cells_of(notebook, name)])
 
 
@@ -233,7 +241,7 @@ def _is_plain(value: object) -> bool:
 
 def _linked(
     notebook: Notebook,
-    flows: Mapping[str, CellFlow],
+    flows: Mapping[CellId, CellFlow],
     drafts: Mapping[StepName, StepDraft],
     parameters: Mapping[Variable, Parameter],
     effects: Mapping[StepName, Iterable[Variable]],
@@ -286,7 +294,7 @@ def _note_installations(cell: Cell, flow: CellFlow, findings: Findings) -> None:
 
 
 def _report_troubles(
-    notebook: Notebook, flows: Mapping[str, CellFlow], findings: Findings
+    notebook: Notebook, flows: Mapping[CellId, CellFlow], findings: Findings
 ) -> None:
     for cell in notebook.code_cells:
         flow = flows.get(cell.id)

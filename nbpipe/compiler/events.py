@@ -12,7 +12,7 @@ from typing import assert_never
 from nbpipe.compiler.calls import Calls
 from nbpipe.compiler.draft import CodeBinding, DataBinding, StepDraft
 from nbpipe.compiler.findings import Findings
-from nbpipe.compiler.namespace import Flow, Namespace
+from nbpipe.compiler.namespace import Flow, Namespace, is_definition
 from nbpipe.compiler.reading import At, StepReader
 from nbpipe.compiler.replaying import Replayed
 from nbpipe.compiler.writing import StepWriter
@@ -30,6 +30,7 @@ from nbpipe.model.flow import (
     Opaque,
     Origin,
     StarImport,
+    StatementKind,
     Use,
 )
 from nbpipe.model.names import StepName
@@ -51,6 +52,8 @@ class StepEvents:
         self._names = names
         self._findings = findings
         self._calls = Calls(names, random=random)
+        # The first step that uses a definition which changes itself, by the flow's identity.
+        self._keepers: dict[int, StepName] = {}
         self.reader = StepReader(
             names, drafts=drafts, replayed=replayed, findings=findings, follow=self._follow
         )
@@ -102,7 +105,15 @@ class StepEvents:
                                 origin=_of_globals(origin),
                             ),
                         )
-                    case Mutate() if not event.name.startswith("<"):
+                    case Mutate(name=name) if name.startswith("<"):
+                        if name in body.kept_defaults:
+                            self._keeps_state(at, body.name, id(body))
+                    case Mutate(name=name, stores=True) if is_definition(
+                        binding := self._names.lookup(name)
+                    ):
+                        if binding.code.statement.kind is StatementKind.DEFINITION:
+                            self._keeps_state(at, name, id(flow))
+                    case Mutate():
                         self.writer.mutate(at, event)
                     case Delete(name=name):
                         self.writer.delete(at, Delete(name=name, line=at.line, definite=False))
@@ -112,6 +123,19 @@ class StepEvents:
                         self._draw(at, event)
                     case _:
                         pass
+
+    def _keeps_state(self, at: At, name: str, which: int) -> None:
+        """A function or class changes itself when it is used: only one step can see that."""
+        first = self._keepers.setdefault(which, at.step.name)
+        if first != at.step.name:
+            self._findings.add(
+                "NBP222",
+                f"{name!r} keeps state between calls, and steps {first!r} and {at.step.name!r} both "
+                "use it; each would have a state of its own.",
+                at.cell,
+                at.line,
+                help="Keep the state in a variable, or use it in one step only.",
+            )
 
     def _call(self, at: At, call: Call) -> None:
         self._draw(at, call)

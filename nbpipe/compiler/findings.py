@@ -50,6 +50,10 @@ RULES: Final[dict[str, Rule]] = {
     "NBP215": Rule(_ERROR, "unknown variable in an option", "`--out`, `--in` or `--metrics` names a variable that the step does not have."),
     "NBP216": Rule(_INFO, "a line that is not run", "Installation lines are left to the environment; the pipeline does not run them."),
     "NBP217": Rule(_INFO, "absolute path", "The path exists on this machine only; the pipeline will not find it elsewhere."),
+    "NBP219": Rule(_ERROR, "a setting with a computed value", "Settings reach later steps by being made again there, which works for constants and parameters."),
+    "NBP220": Rule(_WARNING, "a changed module", "The change is made in its own step only; it cannot be repeated safely elsewhere."),
+    "NBP221": Rule(_ERROR, "too deep to follow", "Functions that call each other in a very long chain cannot be followed."),
+    "NBP222": Rule(_ERROR, "a definition that keeps state", "A function or class changes itself when it is used (an attribute, a mutable default), and several steps use it: each has a copy of its own."),
     "NBP218": Rule(_WARNING, "a setting that is not run", "Settings and seeds in an untagged cell count only when the cell holds nothing but setup."),
 }  # fmt: skip
 

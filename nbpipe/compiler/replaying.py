@@ -7,7 +7,7 @@ replayed together with what it changes. Seeds of random streams are needed by wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -22,6 +22,7 @@ from nbpipe.compiler.draft import (
 )
 from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Namespace, is_definition
+from nbpipe.dataflow.settings import is_passing, is_repeatable, is_setting
 from nbpipe.model.flow import (
     Bind,
     Call,
@@ -83,12 +84,14 @@ class Plan(NamedTuple):
     Attributes:
         code: the statement, when it only imports or defines.
         is_setting: every later step replays it.
+        is_lost_setting: it sets something, but not what could be set again elsewhere.
         patched: the definition or module that it changes.
         is_repeatable: replaying such a change does the same again, and no more.
     """
 
     code: Code | None
     is_setting: bool
+    is_lost_setting: bool
     patched: Code | None
     is_repeatable: bool
 
@@ -114,8 +117,9 @@ class Replaying:
             if statement.kind in _INERT:
                 continue
             modules.update(statement.imports)
-            if statement.kind not in REPLAYABLE and not self._names.sets_something(
-                statement, modules
+            sets = self._names.sets_something(statement, modules)
+            if statement.kind not in REPLAYABLE and not (
+                sets or self._only_sets_modules(statement, modules)
             ):
                 return False
             for event in statement.events:
@@ -161,10 +165,10 @@ class Replaying:
         modules: dict[str, str] = {}
         for statement in flow.statements:
             modules.update(statement.imports)
-            if sets_something(statement, modules):
+            if sets_something(statement, modules) and statement.target != "%load_ext":
                 self._findings.add(
                     "NBP218",
-                    f"`{statement.source.strip().splitlines()[0]}` has no effect in the pipeline: "
+                    f"`{_first_line(statement)}` has no effect in the pipeline: "
                     f"this untagged cell also computes something (line {other.line}), so it is "
                     "not run.",
                     cell,
@@ -190,7 +194,10 @@ class Replaying:
                 case _:
                     pass
         is_stream = any(name.startswith("@") for name in touched)
-        binds_all = touched and not names.sets_something(statement) and not _stars(statement)
+        sets = names.sets_something(statement) or (
+            statement.kind not in REPLAYABLE and self._only_sets_modules(statement, {})
+        )
+        binds_all = touched and not sets and not _stars(statement)
         if not binds_all and not is_stream:
             self._replayed.add_setting(code.place)
 
@@ -241,13 +248,14 @@ class Replaying:
         sets = names.sets_something(statement) and not names.stream_touched(statement.target)
         patched = None if sets else self._patched(statement)
         is_code = statement.kind in (StatementKind.IMPORT, StatementKind.DEFINITION)
-        is_repeatable = patched is not None and _is_repeatable(statement)
+        is_repeatable = (patched is not None or sets) and self._is_repeatable(statement)
         code = None
-        if is_code or sets or is_repeatable:
+        if is_code or is_repeatable:
             code = names.as_code(place, cell, statement)
         return Plan(
             code=code if is_code else None,
             is_setting=code is not None and (sets or (is_code and _stars(statement))),
+            is_lost_setting=sets and code is None,
             patched=patched,
             is_repeatable=code is not None and is_repeatable,
         )
@@ -256,10 +264,29 @@ class Replaying:
         """Make a statement that a step has run available to other steps, as planned."""
         if plan.is_setting:
             self._replayed.add_setting(place)
+        if plan.is_lost_setting:
+            self._findings.add(
+                "NBP219",
+                f"`{_first_line(statement)}` sets something from a computed value, which later "
+                "steps cannot repeat.",
+                cell,
+                statement.line,
+                help="Use a constant or a parameter, or put what needs it into the same step.",
+            )
         if plan.patched is None:
             return
         kind = plan.patched.statement.kind
-        if not plan.is_repeatable:
+        if not plan.is_repeatable and kind is StatementKind.IMPORT:
+            self._findings.add(
+                "NBP220",
+                f"this changes the module "
+                f"{next(iter(plan.patched.statement.binds), Variable('it'))!r}; later steps do "
+                "not see the change.",
+                cell,
+                statement.line,
+                help="If they need it, put it in a cell of its own, as a plain assignment.",
+            )
+        elif not plan.is_repeatable:
             name = next(iter(plan.patched.statement.binds), Variable("it"))
             self._findings.add(
                 "NBP207",
@@ -288,21 +315,67 @@ class Replaying:
         )
 
     def _patched(self, statement: Statement) -> Code | None:
-        """Give the definition or module whose attribute this statement assigns, if it does."""
-        for event in statement.events:
-            if isinstance(event, Mutate) and event.stores:
-                binding = self._names.lookup(event.name)
-                if is_definition(binding):
-                    return binding.code
+        """Give the definition or module that this statement changes, if it does."""
+        for name in self._changed_roots(statement, {}):
+            binding = self._names.lookup(name)
+            if is_definition(binding):
+                return binding.code
         return None
 
+    def _only_sets_modules(self, statement: Statement, modules: Mapping[str, str]) -> bool:
+        """Say whether a branch or a loop only sets things of modules (`modules`: not yet bound)."""
+        roots = list(self._changed_roots(statement, modules))
+        return (
+            bool(roots)
+            and all(name in modules or self._is_module(name) for name in roots)
+            and self._is_repeatable(statement, modules)
+        )
 
-def _is_repeatable(statement: Statement) -> bool:
-    """Say whether a change of a definition may be made again without doing anything else."""
-    return bool(statement.target) or not any(
-        isinstance(e, Opaque) or (isinstance(e, Call) and e.function != "iter")
-        for e in statement.events
-    )
+    def _is_module(self, name: Variable) -> bool:
+        binding = self._names.lookup(name)
+        return (
+            isinstance(binding, CodeBinding)
+            and binding.code.statement.kind is StatementKind.IMPORT
+        )
+
+    def _changed_roots(
+        self, statement: Statement, modules: Mapping[str, str]
+    ) -> Iterator[Variable]:
+        """Name what a statement changes by assignment to an attribute, `setattr`, or a setting."""
+        for event in statement.events:
+            match event:
+                case Mutate(name=name, stores=True):
+                    yield name
+                case Call(function=function) if is_setting(
+                    self._names.canonical(function, modules)
+                ):
+                    yield Variable(function.partition(".")[0])
+                case Call(function="setattr", positional=(first, *_)):
+                    yield from sorted(first)
+                case _:
+                    pass
+
+    def _is_repeatable(
+        self, statement: Statement, modules: Mapping[str, str] | None = None
+    ) -> bool:
+        """Say whether a statement may run again elsewhere, and does there what it did here."""
+        for event in statement.events:
+            match event:
+                case Opaque():
+                    return False
+                case Call(function=function, method=method):
+                    name = self._names.canonical(function, modules) or method
+                    if is_passing(name):
+                        return False
+                    if not (statement.target or is_setting(name) or is_repeatable(name)):
+                        return False
+                case _:
+                    pass
+        return True
+
+
+def _first_line(statement: Statement) -> str:
+    return statement.source.strip().splitlines()[0]
 
 
 def _stars(statement: Statement) -> bool:

@@ -105,7 +105,7 @@ GENERATOR_MAKERS: Final = frozenset(
 PURE_CONSTRUCTORS: Final = frozenset(
     """Path PurePath PurePosixPath PosixPath str int float bool complex bytes list tuple dict set
     frozenset range len min max sum round abs sorted slice join expanduser format upper lower
-    split strip replace items keys values zip enumerate date datetime timedelta time Timestamp
+    split strip replace items keys values zip enumerate date datetime timedelta Timestamp
     Timedelta Decimal Fraction compile namedtuple TypeVar NewType OrderedDict defaultdict Counter
     array arange linspace""".split()
 )

@@ -115,7 +115,7 @@ def root_of(node: ast.expr) -> str:
 def namespace_function(node: ast.expr) -> str:
     """Give `globals` for `globals()`, and so on; empty for what gives no namespace as a whole."""
     match node:
-        case ast.Call(func=ast.Name(id=name)) if name in _NAMESPACES:
+        case ast.Call(func=ast.Name(id=name), args=[], keywords=[]) if name in _NAMESPACES:
             return name
         case _:
             return ""

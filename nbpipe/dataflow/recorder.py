@@ -63,6 +63,7 @@ class Scope:
             events=tuple(self.events),
             returns=joined(*self.returns),
             nested=self.nested,
+            kept_defaults=_kept_defaults(node.args),
         )
 
 
@@ -285,3 +286,14 @@ def _parameters(arguments: ast.arguments) -> tuple[str, ...]:
     every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
     others = (arguments.vararg, arguments.kwarg)
     return tuple(a.arg for a in (*every, *others) if a is not None)
+
+
+def _kept_defaults(arguments: ast.arguments) -> frozenset[Variable]:
+    """Name the parameters whose default is made once and can be changed."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    given = zip(reversed(positional), reversed(arguments.defaults), strict=False)
+    pairs = [*given, *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    mutable = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+    return frozenset(
+        Variable(f"<{argument.arg}>") for argument, value in pairs if isinstance(value, mutable)
+    )

@@ -54,6 +54,31 @@ _NO_DRAW: Final = frozenset(
 )
 _TORCH_DRAWS: Final = re.compile(r"(nn\..*|rand\w*|normal|bernoulli|multinomial|.*Dropout.*)\Z")
 
+# Calls whose result differs from one time to the next: a setting made of one cannot be repeated.
+_PASSING: Final = frozenset(
+    """time time_ns now today utcnow perf_counter monotonic random rand randn randint uniform choice
+    uuid1 uuid4 urandom token_hex token_bytes input getpass open read read_text read_csv getpid
+    mkdtemp mkstemp""".split()
+)
+
+# Calls that a setting in a loop or a branch may hold and still be repeated.
+_REPEATABLE: Final = frozenset(
+    """iter len range isinstance hasattr getattr setattr str int float list dict tuple set sorted
+    enumerate zip format join items keys values get Path exists abspath dirname basename getcwd
+    resolve startswith endswith append insert update print""".split()
+)
+
+
+def is_repeatable(name: str) -> bool:
+    """Say whether a call of this function or method may be made again without harm."""
+    return name.rpartition(".")[2] in _REPEATABLE
+
+
+def is_passing(name: str) -> bool:
+    """Say whether a call of this function or method gives something else each time."""
+    return name.rpartition(".")[2] in _PASSING
+
+
 # Library calls that draw from numpy's global stream unless told otherwise by one of the keywords.
 # Only the common ones: a draw that no table knows is found by looking at the stream in a run.
 _LIBRARY_DRAWS: Final = frozenset(
@@ -71,7 +96,7 @@ def draws_in_library(name: str, keywords: Collection[str]) -> bool:
 
 def is_setting(path: str) -> bool:
     """Say whether a statement with this canonical target sets something global."""
-    return _SETTING.fullmatch(path) is not None
+    return _SETTING.fullmatch(path.replace("pandas.pandas.", "pandas.")) is not None
 
 
 def random_stream(path: str) -> tuple[Variable, bool] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from nbpipe.dataflow import mutations as known
 from nbpipe.dataflow.origins import (
@@ -25,6 +26,9 @@ from nbpipe.dataflow.statements import dotted_path
 from nbpipe.dataflow.walk_magics import MagicWalker
 from nbpipe.model.flow import Call, Delete, Origin
 from nbpipe.model.names import Variable
+
+_EVALUATING_MODULES: Final = frozenset({"pd", "pandas", "ne", "numexpr"})
+_EVALUATES: Final = frozenset({"eval", "evaluate"})
 
 
 class CallWalker:
@@ -135,6 +139,7 @@ class CallWalker:
             case ast.Attribute() as function:
                 self._change_receiver(node, function, call, receiver)
         self._change_arguments(node, positional, keywords)
+        self._read_in_text(node, dotted, method)
         return origin_of_call(node.func, call, receiver, positional)
 
     def _change_receiver(
@@ -149,6 +154,20 @@ class CallWalker:
             if method in known.STORING_METHODS:
                 stored = stored.union(*call.positional, *(names for _, names in call.keywords))
             self._record.mutate(receiver, function.value, adds=stored)
+
+    def _read_in_text(self, node: ast.Call, dotted: str, method: str) -> None:
+        """Expressions in strings read variables: all their names, or those after an `@`."""
+        name = dotted.rpartition(".")[2]
+        everything = dotted.rpartition(".")[0] in _EVALUATING_MODULES and name in _EVALUATES
+        if not node.args or not (everything or method in ("query", "eval")):
+            return
+        match node.args[0]:
+            case ast.Constant(value=str(text)):
+                pattern = r"(?<![.\w])@?([A-Za-z_]\w*)" if everything else r"@([A-Za-z_]\w*)"
+                for found in re.findall(pattern, text):
+                    self._record.ask(found)
+            case _ if everything:
+                self._record.opaque(f"{dotted}()", writes=False)
 
     def _change_arguments(
         self,

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 
 from nbpipe.dataflow import ipython_syntax as ipython
 from nbpipe.dataflow.recorder import Recorder
-from nbpipe.model.flow import Bind, Trouble
+from nbpipe.model.flow import Bind, Delete, Trouble
+from nbpipe.model.names import Variable
 
 
 class MagicWalker:
@@ -51,9 +52,12 @@ class MagicWalker:
             )
             return
         self._record.note_modules(inner.take_modules())
+        offset = self._record.line - 1
+        self._record.troubles += [
+            dataclasses.replace(trouble, line=trouble.line + offset) for trouble in inner.troubles
+        ]
         events = inner.take()
         bound = {e.name for e in events if isinstance(e, Bind)} if own_names else set()
-        offset = self._record.line - 1
         for event in events:
             if getattr(event, "name", None) not in bound:
                 self._record.note(dataclasses.replace(event, line=event.line + offset))
@@ -65,7 +69,11 @@ class MagicWalker:
             self._interpolate("{" + re.split(r"[.\[]", rest, maxsplit=1)[0] + "}")
         elif name == "pylab":
             self._record.import_star("pylab")
-        elif name in ("run", "reset", "reset_selective", "xdel", "load", "store", "px"):
+        elif name == "xdel":
+            for word in rest.split():
+                if word.isidentifier():
+                    self._record.note(Delete(name=Variable(word), line=self._record.line))
+        elif name in ("run", "reset", "reset_selective", "load", "store", "px"):
             self._record.opaque(f"%{name}")
         elif name in ("system", "sx", "sc", "env", "set_env", "cd"):
             self._interpolate(rest)
@@ -73,7 +81,7 @@ class MagicWalker:
             self._unknown(f"%{name}")
 
     def _cell_magic(self, name: str, rest: str, body: str) -> None:
-        if name == "timeit":
+        if name in ("timeit", "memit"):
             # The rest of the line is setup for the body, in one scope of their own.
             self.run_python(f"{_without_options(name, rest)}\n{body}", own_names=True)
         elif name in ipython.PYTHON_CELL_MAGICS:

@@ -153,7 +153,8 @@ Event: TypeAlias = Use | Bind | Mutate | Delete | Call | Opaque | StarImport | B
 class FunctionFlow:
     """What a call of a function does. `returns` says what the result is connected with.
 
-    `nested`: it makes functions itself, which may outlive the call.
+    `nested`: it makes functions itself, which may outlive the call. `kept_defaults` are the
+    parameters whose default is an object that calls share (`def f(x, seen=[])`), as `<seen>`.
     """
 
     name: str
@@ -161,6 +162,7 @@ class FunctionFlow:
     events: tuple[Event, ...]
     returns: Origin
     nested: bool = False
+    kept_defaults: Names = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,7 +68,7 @@ def notebook_json(text: str | bytes) -> dict[str, object]:
         )
     if not isinstance(content.get("cells"), list):
         raise _unreadable("it has no list of cells")
-    return content
+    return dict(content)
 
 
 def _unreadable(
