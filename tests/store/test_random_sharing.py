@@ -137,7 +137,7 @@ def test_going_on_after_loading_gives_what_going_on_gives(cells, later):
         # What cannot be kept is said, which is right; the question is what is kept.
         if outcome.failures:
             return
-        kept = list(outcome.values.values())
+        kept = list(outcome.values.values())  # noqa: PD011 - no frame
         random.Random(0).shuffle(kept)
         fresh = {"__name__": "__main__", "np": np, "pd": pd, "Box": namespace["Box"]}
         fresh |= load_values(blobs, kept, fresh, trusted=True)

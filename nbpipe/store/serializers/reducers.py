@@ -80,6 +80,20 @@ def _reduce_tracker(tracker: object) -> Reduced:
     return type(tracker), ()
 
 
+def _iterator_types() -> set[type]:
+    empty: tuple[dict[Any, Any], ...] = ({}, OrderedDict())
+    views: list[Any] = [
+        view
+        for dictionary in empty
+        for view in (dictionary.keys(), dictionary.values(), dictionary.items())
+    ]
+    return {
+        type(iter(set())),
+        *(type(iter(view)) for view in views),
+        *(type(reversed(view)) for view in views),
+    }
+
+
 BY_TYPE: Final[Mapping[type, Reducer]] = {
     types.CellType: _reduce_cell,
     type({}.keys()): _reduce_dictionary_view(dict.keys),
@@ -90,19 +104,7 @@ BY_TYPE: Final[Mapping[type, Reducer]] = {
     type(OrderedDict().items()): _reduce_dictionary_view(OrderedDict.items),
     types.MappingProxyType: _reduce_mapping_proxy,
     memoryview: _refuse_memoryview,
-    **dict.fromkeys(
-        (
-            *(
-                type(make(view))
-                for make in (iter, reversed)
-                for kind in (dict, OrderedDict)
-                for view in (kind().keys(), kind().values(), kind().items())
-            ),
-            type(iter(set())),
-        ),
-        _refuse_iterator,
-    ),
-    io.TextIOWrapper: _reduce_file,
+    **dict.fromkeys(_iterator_types(), _refuse_iterator),
 }
 
 # Types of optional libraries, and their subclasses, by module and name.
