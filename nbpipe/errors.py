@@ -22,10 +22,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from nbpipe.model.diagnostic import Diagnostic
+
+
+# Of the names that would have been right, a message lists so many.
+_MOST_SHOWN: Final = 12
 
 
 class NbpipeError(Exception):
@@ -101,7 +105,7 @@ class NotFoundError(UserError, LookupError):
         if close:
             hint = f"Did you mean {' or '.join(repr(n) for n in close)}?"
         elif names:
-            shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+            shown = ", ".join(names[:_MOST_SHOWN]) + (", …" if len(names) > _MOST_SHOWN else "")
             hint = f"Known: {shown}."
         else:
             hint = f"There is no {kind} at all{where and ' ' + where}."

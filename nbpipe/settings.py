@@ -64,9 +64,8 @@ def _with_table(settings: Settings, table: Mapping[str, object], path: Path) -> 
                 f"Setting {name!r} in {path} must be of type {known[name].__name__}, "
                 f"not {type(value).__name__}."
             )
-        if name == "store":
-            value = str((path.parent / str(value)).absolute())
-        settings = replace(settings, **{name: value})  # type: ignore[arg-type]
+        meant = str((path.parent / str(value)).absolute()) if name == "store" else value
+        settings = replace(settings, **{name: meant})  # type: ignore[arg-type]
     if settings.jobs < 0:
         raise ConfigurationError(f"Setting 'jobs' in {path} must not be negative.")
     return settings

@@ -51,8 +51,10 @@ TALLIES = ["y1"]
 
 def start(random: Random) -> list[str]:
     """The cells that give every name a value."""
-    first = [
-        "l1 = [1, 2]; l2 = [3]; l3 = l1" if random.random() < 0.5 else "l1 = [1]; l2 = l1; l3 = [l1, l2]",
+    return [
+        "l1 = [1, 2]; l2 = [3]; l3 = l1"
+        if random.random() < 0.5
+        else "l1 = [1]; l2 = l1; l3 = [l1, l2]",
         "d1 = {'k': l1, 'n': 0}; d2 = {}",
         "x1 = np.arange(6); x2 = x1[2:]; x3 = np.ones((2, 3))",
         "f1 = pd.DataFrame({'a': [1, 2, 3], 'b': [0.5, 1.5, 2.5]}); f2 = f1.copy(); s1 = f1['a']",
@@ -60,7 +62,6 @@ def start(random: Random) -> list[str]:
         "b1 = Box(l2); b2 = Box([7])",
         "t1 = {1, 2}; y1 = Tally(); add1 = make_adder(1); add2 = make_adder(2)",
     ]
-    return first
 
 
 def operation(r: Random) -> str:

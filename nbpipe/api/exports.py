@@ -15,7 +15,7 @@ from nbpipe.workspace import Workspace
 def targets() -> Mapping[str, str]:
     """Give what can be exported to, with a line about each."""
     registry = exporters()
-    return {name: registry.get(name).summary for name in registry.names()}
+    return {name: registry.get(name).summary for name in registry.names}
 
 
 def export(workspace: Workspace, target: str) -> Export:

@@ -48,12 +48,13 @@ def write_bundle(workspace: Workspace, directory: Path) -> Path:
         ConfigurationError: something that is no bundle is in the way.
     """
     files = bundle_texts(workspace)
-    if directory.exists() and not (directory / "pipeline.json").is_file():
-        if not directory.is_dir() or any(directory.iterdir()):
-            raise ConfigurationError(
-                f"{directory} exists and is no bundle; it is left alone.",
-                hint="Choose another place with -o.",
-            )
+    is_bundle = (directory / "pipeline.json").is_file()
+    is_empty = directory.is_dir() and not any(directory.iterdir())
+    if directory.exists() and not is_bundle and not is_empty:
+        raise ConfigurationError(
+            f"{directory} exists and is no bundle; it is left alone.",
+            hint="Choose another place with -o.",
+        )
     write_tree(files, directory)
     return directory
 

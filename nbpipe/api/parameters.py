@@ -12,6 +12,7 @@ from nbpipe.errors import ConfigurationError, NotFoundError
 from nbpipe.model.names import Variable
 from nbpipe.model.pipeline import Parameter, ParameterValue, Pipeline
 
+_SHOWN: Final = 60
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
 _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
@@ -168,7 +169,7 @@ def _wrong_type(parameter: Parameter, text: str) -> ConfigurationError:
         "any": "a JSON value",
     }
     wanted = examples.get(parameter.type, f"of type {parameter.type}")
-    shown = text if len(text) <= 60 else text[:57] + "…"
+    shown = text[:_SHOWN] + "…" * (len(text) > _SHOWN)
     return ConfigurationError(
         f"Parameter {parameter.name!r} must be {wanted}, not {shown!r}.",
         hint=f"Its default in the notebook is {parameter.default!r}.",

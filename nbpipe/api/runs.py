@@ -44,7 +44,7 @@ class RunOptions:
     strict: bool = False
 
 
-def run(
+def run(  # noqa: PLR0913 - all but two are optional
     workspace: Workspace,
     store: ArtifactStore,
     *,
@@ -87,7 +87,7 @@ def run(
         steps_at_once.close()
 
 
-def run_step(
+def run_step(  # noqa: PLR0913 - all but four are optional
     workspace: Workspace,
     store: ArtifactStore,
     name: StepName,

@@ -201,7 +201,7 @@ def gc_command(
     dry_run: bool, keep_runs: int, older_than: str, store: Path | None, as_json: bool
 ) -> None:
     """Delete versions and files that no recent run, pin or tag needs."""
-    from nbpipe.notebook.tags import STEP_OPTIONS  # noqa: PLC0415
+    from nbpipe.notebook.tags import STEP_OPTIONS
 
     try:
         seconds = STEP_OPTIONS["timeout"].read([older_than])

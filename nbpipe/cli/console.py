@@ -126,7 +126,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = "") -> list[str]:
-    """Lay out rows in columns, cut to the width of a terminal; `right` names those aligned right."""
+    """Lay out rows in columns, in a terminal cut to its width; those in `right` align right."""
     import shutil
 
     # Cut for eyes only: a file or a pipe gets everything.

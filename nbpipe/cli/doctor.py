@@ -99,7 +99,7 @@ def _conflicts() -> Iterator[Check]:
 
 
 def _kernels() -> Iterator[Check]:
-    from jupyter_client.kernelspec import KernelSpecManager  # noqa: PLC0415 - slow to import
+    from jupyter_client.kernelspec import KernelSpecManager
 
     found = KernelSpecManager().find_kernel_specs()
     advice = "python -m ipykernel install --sys-prefix"

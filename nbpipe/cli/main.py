@@ -47,11 +47,15 @@ CONTEXT: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 10
 class CommandTable(click.Group):
     """A group that knows its commands by name and imports one when it is needed."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
         """Give the names, in the order of the table."""
         return [name for group in COMMANDS.values() for name in group]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        cmd_name: str,
+    ) -> click.Command | None:
         """Import the command."""
         for group in COMMANDS.values():
             if cmd_name in group:

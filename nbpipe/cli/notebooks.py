@@ -86,7 +86,7 @@ def compile_command(notebook: Path, output: Path | None, check: bool, as_json: b
 
 
 def _facts(diagnostics: object, pipeline: object, target: Path | None) -> dict[str, object]:
-    from nbpipe.model.pipeline import Pipeline  # noqa: PLC0415
+    from nbpipe.model.pipeline import Pipeline
 
     steps: list[object] = []
     edges: list[object] = []

@@ -191,13 +191,15 @@ def step_summary(step_run: StepRun) -> dict[str, object]:
             for name, version in step_run.outputs.items()
         },
     }
+    if step_run.notes:
+        summary["notes"] = list(step_run.notes)
     if step_run.failure is not None:
         summary["failure"] = encode(step_run.failure)
     return summary
 
 
 def run_summary(
-    run: Run, diagnostics: tuple[Diagnostic, ...], executed_notebook: Path
+    run: Run, diagnostics: tuple[Diagnostic, ...], executed_notebook: Path | None
 ) -> dict[str, object]:
     """Give the summary of a run: the last line of `--json`."""
     return {
@@ -206,7 +208,7 @@ def run_summary(
         "state": run.state.value,
         "parameters": encode(run.parameters),
         "steps": [step_summary(step) for step in run.steps],
-        "executed_notebook": str(executed_notebook),
+        "executed_notebook": str(executed_notebook) if executed_notebook else None,
         "diagnostics": encode(diagnostics),
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,7 @@ from nbpipe.cli.console import print_diagnostics, print_error, put_json, say
 from nbpipe.cli.progress import follower, print_step_failure, run_summary
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.diagnostic import Severity
+from nbpipe.model.digest import digest_structure
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import ParameterValue
 from nbpipe.model.run import Run, RunState, StepState
@@ -21,6 +25,7 @@ from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.workspace import Workspace, open_workspace
 
 EXIT_INTERRUPTED: Final = 130
+_LONGEST_LABEL: Final = 100
 
 parameter_option = click.option(
     "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
@@ -99,7 +104,18 @@ def run_command(
     click.get_current_context().call_on_close(opened.close)
     worst = 0
     for values in combinations:
-        code = _run_one(workspace, opened, values, options, out=out, as_json=as_json, sweep=sweep)
+        if sweep and not as_json:
+            say(" ".join(f"{name}={value}" for name, value in values.items()))
+        again = _command(values if sweep else parameters)
+        code = _run_one(
+            workspace,
+            opened,
+            values,
+            options,
+            out=_numbered(out, values) if out and sweep else out,
+            as_json=as_json,
+            again=again,
+        )
         worst = max(worst, code)
         if code == EXIT_INTERRUPTED:
             break
@@ -131,24 +147,21 @@ def _run_one(
     *,
     out: Path | None,
     as_json: bool,
-    sweep: bool,
+    again: str,
 ) -> int:
     diagnostics = workspace.compilation.diagnostics
     if not as_json:
         print_diagnostics(d for d in diagnostics if d.severity is not Severity.INFO)
-        if sweep:
-            say(" ".join(f"{name}={value}" for name, value in values.items()))
     following = follower(as_json=as_json)
     try:
         finished = run(workspace, store, parameters=values, options=options, listener=following)
     finally:
         following.close()
     code = exit_code(finished)
-    executed = store.root / finished.executed_notebook
-    if out is not None:
-        target = _numbered(out, values) if sweep else out
+    executed = store.root / finished.executed_notebook if finished.executed_notebook else None
+    if out is not None and executed is not None:
         try:
-            executed = save_executed_notebook(store, finished, target)
+            executed = save_executed_notebook(store, finished, out)
         except StoreUnavailableError as error:
             # The run is done and recorded; it lies where it always does.
             print_error(error)
@@ -156,25 +169,58 @@ def _run_one(
     if as_json:
         put_json(run_summary(finished, diagnostics, executed))
     else:
-        _print_failures(finished, store, workspace)
-        say(f"executed notebook: {executed}")
+        _print_failures(finished, store, again)
+        if executed is not None:
+            say(f"executed notebook: {executed}")
     return code
+
+
+def _command(parameters: Iterable[str] | Mapping[Variable, ParameterValue]) -> str:
+    """Give the command that does the same again: what was forced and done need not be."""
+    if isinstance(parameters, Mapping):
+        parameters = [
+            f"{name}={value if isinstance(value, str) else json.dumps(value)}"
+            for name, value in parameters.items()
+        ]
+    given = click.get_current_context().params
+    words = ["nbpipe", "run", str(given["path"])]
+    for word in parameters:
+        words += ["-p", word]
+    options = {
+        "--params-file": "params_file",
+        "-j": "jobs",
+        "--store": "store",
+        "--from": "first",
+        "--until": "last",
+        "--only": "only",
+        "--strict": "strict",
+        "--keep-going": "keep_going",
+    }
+    for option, name in options.items():
+        value = given[name]
+        if value is True:
+            words.append(option)
+        elif value not in (None, False):
+            words += [option, str(value)]
+    return shlex.join(words)
 
 
 def _numbered(out: Path, values: dict[Variable, ParameterValue]) -> Path:
     label = "-".join(f"{name}={value}" for name, value in values.items())
     safe = "".join(c if c.isalnum() or c in "=.-_+" else "_" for c in label)
+    if len(safe) > _LONGEST_LABEL:
+        safe = f"{safe[:_LONGEST_LABEL]}-{digest_structure(label)[:8]}"
     return out.with_name(f"{out.stem}-{safe}{out.suffix}")
 
 
-def _print_failures(run: Run, store: ArtifactStore, workspace: Workspace) -> None:
+def _print_failures(run: Run, store: ArtifactStore, again: str) -> None:
     failed = [step for step in run.steps if step.state is StepState.FAILED and step.failure]
     for step in failed:
         assert step.failure is not None
         notebook = store.root / step.executed_notebook if step.executed_notebook else ""
         print_step_failure(step.step, step.failure, str(notebook))
     if run.state is not RunState.SUCCEEDED:
-        say(f"To resume from here: nbpipe run {workspace.path}")
+        say(f"To resume from here: {again}")
 
 
 def exit_code(run: Run) -> int:

@@ -22,7 +22,7 @@ from nbpipe.model.flow import (
 )
 from nbpipe.model.graph import topological_order
 from nbpipe.model.names import StepName, Variable
-from nbpipe.model.notebook import Cell, Notebook
+from nbpipe.model.notebook import Cell
 from nbpipe.model.pipeline import (
     Fragment,
     FragmentKind,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nbpipe.compiler.linking import Linker
 
 
-def assemble(linker: Linker, notebook: Notebook, findings: Findings) -> tuple[Step, ...]:
+def assemble(linker: Linker, findings: Findings) -> tuple[Step, ...]:
     """Build the steps, in topological order with ties in notebook order.
 
     Steps on a cycle are given too, at the end: whoever calls finds the cycle.
@@ -46,8 +46,7 @@ def assemble(linker: Linker, notebook: Notebook, findings: Findings) -> tuple[St
     readers = _readers(linker.drafts)
     names = sorted(linker.drafts, key=lambda name: linker.drafts[name].first)
     steps = {
-        name: _step(linker.drafts[name], linker, notebook, readers.get(name, {}), findings)
-        for name in names
+        name: _step(linker.drafts[name], linker, readers.get(name, {}), findings) for name in names
     }
     order = topological_order(names, {name: step.upstream for name, step in steps.items()})
     stuck = [name for name in names if name not in set(order)]
@@ -67,7 +66,6 @@ def _readers(
 def _step(
     draft: StepDraft,
     linker: Linker,
-    notebook: Notebook,
     readers: Mapping[Variable, list[StepName]],
     findings: Findings,
 ) -> Step:
@@ -99,14 +97,10 @@ def _step(
         reads=options.reads,
         literal_paths=tuple(sorted(texts)),
         metrics=options.metrics,
-        retry=Retry(
-            retries=options.retries or 0, delay_seconds=options.retry_delay_seconds or 0.0
-        ),
+        retry=Retry(retries=options.retries or 0, delay_seconds=options.retry_delay_seconds or 0.0),
         timeout_seconds=options.timeout_seconds,
         cache=options.cache is not False,
-        resources=Resources(
-            cpu=options.cpu, memory_bytes=options.memory_bytes, gpu=options.gpu
-        ),
+        resources=Resources(cpu=options.cpu, memory_bytes=options.memory_bytes, gpu=options.gpu),
     )
 
 
@@ -311,7 +305,9 @@ def _note_absolute_paths(draft: StepDraft, findings: Findings) -> None:
     for _, cell, flow in draft.cells:
         for statement in flow.statements:
             for text in statement.texts:
-                if re.match(r"/(?:home|Users|mnt|data|root|media|content|kaggle)/|[A-Za-z]:[\\/]", text):
+                if re.match(
+                    r"/(?:home|Users|mnt|data|root|media|content|kaggle)/|[A-Za-z]:[\\/]", text
+                ):
                     findings.add(
                         "NBP217",
                         f"{text!r} is a path of one machine.",

@@ -70,13 +70,13 @@ def compile_notebook(
         )
         return Compilation(pipeline=None, diagnostics=(*earlier, *findings.sorted()))
     _report_troubles(notebook, flows, findings)
-    _report_unresolved(linker, notebook, findings)
+    _report_unresolved(linker, findings)
     _check_crossings(linker, findings)
     _check_after(linker.drafts, findings)
     blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
     steps: tuple[Step, ...] = ()
     if not blocked:
-        steps = assemble(linker, notebook, findings)
+        steps = assemble(linker, findings)
         cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
         if cycle:
             _report_cycle(cycle, linker, findings)
@@ -239,7 +239,7 @@ def _is_plain(value: object) -> bool:
 # ---- linking ----------------------------------------------------------------------------------
 
 
-def _linked(
+def _linked(  # noqa: PLR0913 - what the passes before it found
     notebook: Notebook,
     flows: Mapping[CellId, CellFlow],
     drafts: Mapping[StepName, StepDraft],
@@ -304,7 +304,7 @@ def _report_troubles(
             findings.add(trouble.code, trouble.message, cell, trouble.line, help=trouble.help)
 
 
-def _report_unresolved(linker: Linker, notebook: Notebook, findings: Findings) -> None:
+def _report_unresolved(linker: Linker, findings: Findings) -> None:
     for draft, cell, line, name, deferred in linker.unresolved:
         home = linker.bound_anywhere.get(name)
         if deferred:

@@ -130,8 +130,8 @@ class StepEvents:
         if first != at.step.name:
             self._findings.add(
                 "NBP222",
-                f"{name!r} keeps state between calls, and steps {first!r} and {at.step.name!r} both "
-                "use it; each would have a state of its own.",
+                f"{name!r} keeps state between calls, and steps {first!r} and {at.step.name!r} "
+                "both use it; each would have a state of its own.",
                 at.cell,
                 at.line,
                 help="Keep the state in a variable, or use it in one step only.",

@@ -81,6 +81,8 @@ class Findings:
         return tuple(
             sorted(
                 self._found.values(),
-                key=lambda d: (d.span.cell_number, d.span.line, d.code) if d.span else (0, 0, d.code),
+                key=lambda d: (
+                    (d.span.cell_number, d.span.line, d.code) if d.span else (0, 0, d.code)
+                ),
             )
         )

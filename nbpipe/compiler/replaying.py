@@ -334,8 +334,7 @@ class Replaying:
     def _is_module(self, name: Variable) -> bool:
         binding = self._names.lookup(name)
         return (
-            isinstance(binding, CodeBinding)
-            and binding.code.statement.kind is StatementKind.IMPORT
+            isinstance(binding, CodeBinding) and binding.code.statement.kind is StatementKind.IMPORT
         )
 
     def _changed_roots(

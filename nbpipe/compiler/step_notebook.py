@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from math import isfinite
 
 from nbpipe.model.names import Variable
 from nbpipe.model.pipeline import Fragment, Load, Parameter, ParameterValue, Pipeline, Step
@@ -100,7 +101,7 @@ def _cells(
 def _source_of(value: ParameterValue) -> str:
     """Write a value as Python; infinite floats have no literal of their own."""
     match value:
-        case float() if value != value or value in (float("inf"), float("-inf")):
+        case float() if not isfinite(value):
             return f"float({str(value)!r})"
         case list():
             return "[" + ", ".join(map(_source_of, value)) + "]"

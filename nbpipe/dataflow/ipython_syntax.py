@@ -20,7 +20,7 @@ def to_python(source: str) -> str:
     """Give `source` as plain Python; line numbers stay, but for the body of a cell magic."""
     if not _NEEDS_IPYTHON.search(source):
         return source
-    from IPython.core.inputtransformer2 import TransformerManager
+    from IPython.core.inputtransformer2 import TransformerManager  # noqa: PLC0415 - see above
 
     blank = len(source) - len(source.lstrip("\n"))
     transformed: str = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]

@@ -12,12 +12,14 @@ from typing import Final
 MUTATING_METHODS: Final = frozenset(
     """append extend insert pop popitem remove clear sort reverse update setdefault add discard
     fill put resize itemset partial_fit fit fit_transform fit_predict fit_resample set_params
-    load_state_dict step zero_grad backward appendleft extendleft popleft rotate push enqueue put_nowait
+    load_state_dict step zero_grad backward appendleft
+    extendleft popleft rotate push enqueue put_nowait
     difference_update intersection_update symmetric_difference_update subtract add_node add_edge
     add_nodes_from add_edges_from remove_node remove_edge seed setflags
     write writelines writerow writerows truncate cache_clear add_argument set_trace add_trace
     update_layout update_traces update_xaxes update_yaxes set_xlabel set_ylabel set_title set_xlim
-    set_ylim set_xticks set_yticks set_xticklabels set_yticklabels legend add_patch add_artist add_line
+    set_ylim set_xticks set_yticks set_xticklabels
+    set_yticklabels legend add_patch add_artist add_line
     add_collection add_subplot add_axes subplots_adjust suptitle tight_layout
     scatter axhline axvline fill_between invert_yaxis invert_xaxis twinx twiny execute executemany
     commit compile build train requires_grad_ train_on_batch fit_generator""".split()

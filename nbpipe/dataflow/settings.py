@@ -30,7 +30,8 @@ _SETTING: Final = re.compile(
     | sys\.(path.*|setrecursionlimit|stdout\.reconfigure)
     | locale\.setlocale | gc\.(disable|enable|set_threshold) | decimal\.(setcontext|getcontext\..*)
     | sklearn\.set_config | sklearn\.utils\._?set_config
-    | plotly\.(io\.(renderers|templates)\..+ | offline\.init_notebook_mode) | plotly\.express\.defaults\..+
+    | plotly\.(io\.(renderers|templates)\..+ | offline\.init_notebook_mode)
+    | plotly\.express\.defaults\..+
     | altair\.(renderers|data_transformers|themes|theme)\..+
     | torch\.(set_\w+|use_deterministic_algorithms|backends\..+|autograd\.set_detect_anomaly)
     | tensorflow\.(config\..+|get_logger\..+|keras\.backend\.set_.+)
@@ -56,7 +57,8 @@ _TORCH_DRAWS: Final = re.compile(r"(nn\..*|rand\w*|normal|bernoulli|multinomial|
 
 # Calls whose result differs from one time to the next: a setting made of one cannot be repeated.
 _PASSING: Final = frozenset(
-    """time time_ns now today utcnow perf_counter monotonic random rand randn randint uniform choice
+    """time time_ns now today utcnow perf_counter monotonic random rand randn randint uniform
+    choice
     uuid1 uuid4 urandom token_hex token_bytes input getpass open read read_text read_csv getpid
     mkdtemp mkstemp""".split()
 )
@@ -82,8 +84,10 @@ def is_passing(name: str) -> bool:
 # Library calls that draw from numpy's global stream unless told otherwise by one of the keywords.
 # Only the common ones: a draw that no table knows is found by looking at the stream in a run.
 _LIBRARY_DRAWS: Final = frozenset(
-    """sample train_test_split make_classification make_regression make_blobs make_moons make_circles
-    make_friedman1 cross_val_predict ShuffleSplit StratifiedShuffleSplit rvs lineplot regplot barplot
+    """sample train_test_split make_classification
+    make_regression make_blobs make_moons make_circles
+    make_friedman1 cross_val_predict ShuffleSplit StratifiedShuffleSplit
+    rvs lineplot regplot barplot
     lmplot pointplot stripplot permutation_importance learning_curve""".split()
 )
 _TOLD_OTHERWISE: Final = frozenset({"random_state", "rng", "seed", "generator"})

@@ -101,8 +101,7 @@ def _kind(node: ast.stmt) -> StatementKind:
         case ast.Import() | ast.ImportFrom():
             return StatementKind.IMPORT
         case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=[]) if all(
-            _is_setup_in_try(s)
-            for s in (*body, *orelse, *(s for h in handlers for s in h.body))
+            _is_setup_in_try(s) for s in (*body, *orelse, *(s for h in handlers for s in h.body))
         ) and any(isinstance(s, ast.Import | ast.ImportFrom) for s in body):
             return StatementKind.IMPORT
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():

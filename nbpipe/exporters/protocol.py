@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeGuard
 
@@ -28,7 +28,7 @@ class ExportSource:
     notebook: Mapping[str, object]
     environment: Mapping[str, str]
     version: str
-    learned: Mapping[Digest, Iterable[Variable]] = field(default_factory=dict)
+    learned: Mapping[Digest, Collection[Variable]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import NewType
 
 from blake3 import blake3
@@ -48,7 +49,7 @@ def _framed(value: object) -> bytes:
         case Mapping():
             pairs = sorted(_framed(key) + _framed(item) for key, item in value.items())
             return _frame(b"m", b"".join(pairs))
-        case Set():
+        case AbstractSet():
             return _frame(b"e", b"".join(sorted(map(_framed, value))))
         case tuple():
             return _frame(b"t", b"".join(map(_framed, value)))

@@ -50,9 +50,11 @@ class KeyParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepFailure:
-    """Why a step failed. `kind` is `error` (the author's code raised), `timeout`, `kernel-died`,
-    `undeclared` (a change that its code does not
-    show, with --strict), `output` (a value cannot be stored), `input` (one cannot be loaded), `store` or `cancelled`.
+    """Why a step failed.
+
+    `kind` is `error` (the author's code raised), `timeout`, `kernel-died`, `undeclared` (a change
+    that its code does not show, with --strict), `output` (a value cannot be stored), `input` (one
+    cannot be loaded), `store` or `cancelled`.
 
     `traceback` is the author's own, in plain text, with cells numbered as in the notebook. What
     was executed up to then is kept as for a `StepResult`: `cells`, `executed_notebook`, `seconds`.

@@ -1,4 +1,4 @@
-"""`.ipynb` text → `Notebook`: what is not a Python notebook becomes a diagnostic, not an exception."""
+"""`.ipynb` text → `Notebook`: what is no Python notebook becomes a diagnostic, no exception."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def notebook_json(text: str | bytes) -> dict[str, object]:
     version = content.get("nbformat")
     if version in (1, 2, 3):
         content = _converted(content, text)
-    elif version != 4:
+    elif version != 4:  # noqa: PLR2004 - the format that Jupyter writes
         found = "has no format number" if version is None else f"has format {version!r}"
         raise _unreadable(
             f"it {found}; nbpipe reads notebook formats 1 to 4",
@@ -86,7 +86,7 @@ def _unreadable(
 
 def _converted(content: dict[str, object], text: str) -> dict[str, object]:
     # nbformat costs a second to import in some environments, and old notebooks are rare.
-    import nbformat
+    import nbformat  # noqa: PLC0415 - see above
 
     try:
         converted = nbformat.reads(text, as_version=4)

@@ -11,13 +11,17 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # not in the stubs
 from typing import Final
 
 from nbpipe.model.names import StepName
 from nbpipe.model.notebook import Cell, Notebook, Spelling
 
+# Cells have ids from format 4.5 on.
+_FIRST_MINOR_WITH_IDS: Final = 5
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
+
+
 @dataclass(frozen=True, slots=True)
 class _Value:
     """A JSON value in a text: where it begins and ends, and its members if it has some."""
@@ -80,7 +84,7 @@ def rename_step(text: str, notebook: Notebook, old: StepName, new: StepName) -> 
         }[cell.tag.spelling]
         return re.sub(pattern, rf"\g<1>{new}", source, count=1)
 
-    return _rewrite_tagged(text, notebook, old, change, lambda tag: f"step:{new}")
+    return _rewrite_tagged(text, notebook, old, change, lambda _tag: f"step:{new}")
 
 
 def remove_tag(text: str, notebook: Notebook, step: StepName) -> str:
@@ -94,7 +98,7 @@ def remove_tag(text: str, notebook: Notebook, step: StepName) -> str:
             return re.sub(r"(?m)^#\|\s*step\s*:.*\n?", "", source, count=1)
         return source
 
-    return _rewrite_tagged(text, notebook, step, change, lambda tag: None)
+    return _rewrite_tagged(text, notebook, step, change, lambda _tag: None)
 
 
 def _rewrite_tagged(
@@ -122,9 +126,7 @@ def _rewrite_tagged(
     return _apply(text, edits)
 
 
-def _new_source(
-    text: str, value: _Value, cell: Cell, change: Callable[[Cell, str], str]
-) -> str:
+def _new_source(text: str, value: _Value, cell: Cell, change: Callable[[Cell, str], str]) -> str:
     changed = change(cell, cell.source)
     if text[value.start] == '"':
         return json.dumps(changed, ensure_ascii=False)
@@ -168,7 +170,7 @@ def _first_cell_edit(text: str, root: _Value) -> tuple[int, int, str]:
         "source": ["%load_ext nbpipe"],
     }
     minor = members.get("nbformat_minor")
-    if minor is not None and int(text[minor.start : minor.end]) >= 5:
+    if minor is not None and int(text[minor.start : minor.end]) >= _FIRST_MINOR_WITH_IDS:
         cell = {"cell_type": "code", "execution_count": None, "id": "load-nbpipe"} | cell
     if not cells.items:
         return cells.start, cells.end, json.dumps([cell])
@@ -213,7 +215,7 @@ def _scan_value(text: str, at: int) -> tuple[_Value, int]:
     """Scan one value of valid JSON; nested ones are kept, scalars only skipped."""
     opening = text[at]
     if opening == '"':
-        _, end = scanstring(text, at + 1, False)
+        _, end = scanstring(text, at + 1, False)  # noqa: FBT003 - C, by position
         return _Value(at, end), end
     if opening not in "{[":
         match = re.compile(r"[^\s,\]}]+").match(text, at)
@@ -224,7 +226,7 @@ def _scan_value(text: str, at: int) -> tuple[_Value, int]:
     position = _skip(text, at + 1)
     while text[position] not in "}]":
         if opening == "{":
-            name, position = scanstring(text, position + 1, False)
+            name, position = scanstring(text, position + 1, False)  # noqa: FBT003 - as above
             position = _skip(text, _skip(text, position) + 1)
             members[name], position = _scan_value(text, position)
         else:

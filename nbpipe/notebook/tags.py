@@ -38,7 +38,9 @@ from nbpipe.model.notebook import (
 class TagError(ValueError):
     """A tag that cannot be read. `line` counts from 1 in the cell; `code` is the diagnostic's."""
 
-    def __init__(self, message: str, *, help: str = "", line: int = 1, code: str = "NBP110") -> None:
+    def __init__(
+        self, message: str, *, help: str = "", line: int = 1, code: str = "NBP110"
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.help = help
@@ -138,6 +140,7 @@ STEP_OPTIONS: Final[Mapping[str, Option]] = {
     "memory": Option("memory_bytes", _bytes, "4G", "memory asked of the engine"),
     "gpu": Option("gpu", _whole, "1", "accelerators asked of the engine"),
 }
+_SHOWN: Final = 40
 _MANY: Final = frozenset({"out", "in", "after", "reads", "metrics"})
 
 # What `%pipeline` can set for every step.
@@ -150,7 +153,7 @@ _CELL_TAGS: Final = {"parameters": Role.PARAMS, "prelude": Role.PRELUDE, "skip":
 def _step_name(text: str) -> StepName:
     trouble = why_not_a_step_name(text)
     if trouble:
-        shown = text if len(text) <= 40 else text[:37] + "…"
+        shown = text[:_SHOWN] + "…" * (len(text) > _SHOWN)
         raise TagError(
             f"{shown!r} cannot name a step: {trouble}.",
             help="Names are Python identifiers or kebab-case, such as train_model or train-model.",
@@ -229,9 +232,7 @@ def _split(text: str) -> list[str]:
     try:
         return shlex.split(text, comments=True)
     except ValueError as error:
-        raise TagError(
-            f"cannot read the tag: {error}.", help="Close the quotation mark."
-        ) from None
+        raise TagError(f"cannot read the tag: {error}.", help="Close the quotation mark.") from None
 
 
 def _magic_options(words: Sequence[str]) -> Iterator[tuple[str, list[str], int]]:

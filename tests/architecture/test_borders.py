@@ -120,6 +120,8 @@ def test_no_module_or_class_has_a_name_that_says_nothing() -> None:
             if isinstance(node, ast.ClassDef):
                 words = {word.lower() for word in re.findall("[A-Z][a-z]*", node.name)}
                 # A framework's own word for what is subclassed (KernelManager) is not ours to mend.
-                inherited = {w.lower() for b in node.bases for w in re.findall("[A-Z][a-z]*", ast.unparse(b))}
+                inherited = {
+                    w.lower() for b in node.bases for w in re.findall("[A-Z][a-z]*", ast.unparse(b))
+                }
                 found += [node.name] if VAGUE & (words - inherited) else []
     assert found == []

@@ -11,8 +11,6 @@ from itertools import permutations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.builders import compile_cells, notebook_json, pipeline_of
-from tests.dataflow.test_analyze import STATEMENTS
 
 from nbpipe.compiler.bundle import bundle_files
 from nbpipe.compiler.compile import compile_notebook
@@ -21,6 +19,8 @@ from nbpipe.model.names import Variable
 from nbpipe.model.pipeline import Fragment, Load
 from nbpipe.notebook.parse import parse_notebook
 from nbpipe.wire.manifest import read_manifest
+from tests.builders import compile_cells, notebook_json, pipeline_of
+from tests.dataflow.test_analyze import STATEMENTS
 
 CELLS = (
     "import math\nRATE = 3\n\ndef area(r):\n    return math.pi * r * RATE",
@@ -108,7 +108,9 @@ def test_a_redefinition_stands_behind_the_values_made_before_it() -> None:
         "%%step c\ns.sides, t.sides, Shape",
     )
     kinds = [
-        part.source.split("\n")[-1].strip() if isinstance(part, Fragment) else part.inputs[0].variable
+        part.source.split("\n")[-1].strip()
+        if isinstance(part, Fragment)
+        else part.inputs[0].variable
         for part in pipeline.step_by_name["c"].setup
     ]
     assert kinds == ["sides = 3", "s", "sides = 4", "t"]

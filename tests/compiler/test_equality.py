@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.builders import pipeline_of
 from tests.simulate import run_pipeline, run_plain
 
@@ -13,7 +14,11 @@ NOTEBOOKS: dict[str, list[str]] = {
     "view": ["import numpy as np\narr = np.arange(4)\nv = arr[1:]", "v[0] = 9", "arr.tolist()"],
     "branches": ["r = {}", "r['lr'] = 1", "r['rf'] = 2", "r"],
     "helper": ["def h(d):\n    d['c'] = 1\nx = {}", "h(x)", "x"],
-    "helper returns its argument": ["def h(d):\n    return d\nx = [1]\ny = h(x)", "y.append(2)", "x"],
+    "helper returns its argument": [
+        "def h(d):\n    return d\nx = [1]\ny = h(x)",
+        "y.append(2)",
+        "x",
+    ],
     "global counter": ["n = 0\ndef up():\n    global n\n    n += 1", "up()\nup()", "n"],
     "closure over a later global": ["def f(): return k", "k = len('ab')", "f()", "k = 7", "f()"],
     "lambda in a dict": ["d = {}\nk = len('a')\nd['f'] = lambda x: x + k", "d['f'](1)"],
@@ -73,14 +78,21 @@ NOTEBOOKS: dict[str, list[str]] = {
         "t.v",
     ],
     "tuple of aliases": ["a = [1]\np = (a, a)", "a.append(2)", "p"],
-    "conditional import": ["try:\n    import json\nexcept ImportError:\n    json = None", "json.dumps([1])"],
+    "conditional import": [
+        "try:\n    import json\nexcept ImportError:\n    json = None",
+        "json.dumps([1])",
+    ],
     "enum and dataclass": [
         "from enum import Enum\nfrom dataclasses import dataclass\nclass E(Enum):\n    A = 1\n"
         "@dataclass\nclass D:\n    e: E",
         "d = D(E.A)",
         "d, d.e is E.A",
     ],
-    "namedtuple": ["from collections import namedtuple\nP = namedtuple('P', 'x y')", "p = P(1, 2)", "p.x, p"],
+    "namedtuple": [
+        "from collections import namedtuple\nP = namedtuple('P', 'x y')",
+        "p = P(1, 2)",
+        "p.x, p",
+    ],
 }
 
 

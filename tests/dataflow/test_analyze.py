@@ -125,7 +125,16 @@ def test_what_a_statement_is_good_for(source: str, kind: StatementKind) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["x = (1,", "return 1", "def f(:", "x = 1\n  y = 2", "\0", "def f(a, a): pass", "*x", "%%time\n(("],
+    [
+        "x = (1,",
+        "return 1",
+        "def f(:",
+        "x = 1\n  y = 2",
+        "\0",
+        "def f(a, a): pass",
+        "*x",
+        "%%time\n((",
+    ],
 )
 def test_code_that_python_refuses_is_a_trouble_with_its_line(source: str) -> None:
     (trouble,) = analyze(source).troubles
@@ -234,7 +243,13 @@ def test_the_normal_form_ignores_formatting_and_comments(source: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("x = 1", "x = 1.0"), ("x = '1'", "x = 1"), ("x = True", "x = 1"), ("f(a)", "f(*a)"), ("x = b''", "x = ''")],
+    [
+        ("x = 1", "x = 1.0"),
+        ("x = '1'", "x = 1"),
+        ("x = True", "x = 1"),
+        ("f(a)", "f(*a)"),
+        ("x = b''", "x = ''"),
+    ],
 )
 def test_the_normal_form_tells_different_code_apart(one: str, other: str) -> None:
     assert normal_form(ast.parse(one)) != normal_form(ast.parse(other))

@@ -7,9 +7,9 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import notebook_json
 
 from nbpipe.notebook import parse
+from tests.builders import notebook_json
 
 
 def refused(text: str | bytes) -> str:

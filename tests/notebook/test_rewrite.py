@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.builders import notebook_json
-
-import pytest
 
 from nbpipe.compiler.propose import propose_tags
 from nbpipe.model.names import StepName
 from nbpipe.model.notebook import Notebook, Spelling
 from nbpipe.notebook import parse, rewrite
+from tests.builders import notebook_json
 
 
 def parsed(text: str) -> Notebook:
@@ -50,7 +49,9 @@ def test_adding_tags_changes_nothing_else(
     # Every line of the file is still there, in order.
     lines = iter(tagged.split("\n"))
     if indent:
-        kept = [line for line in text.split("\n") if '"source"' not in line and '"tags"' not in line]
+        kept = [
+            line for line in text.split("\n") if '"source"' not in line and '"tags"' not in line
+        ]
         assert all(any(line == other for other in lines) for line in kept if "metadata" not in line)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
 from tests.builders import compile_cells
 
 HERE = Path(__file__).parent
@@ -71,5 +72,7 @@ def test_spec(spec: Spec) -> None:
         grouped: dict[tuple[str, str], list[str]] = {}
         for edge in compilation.pipeline.edges:
             grouped.setdefault((edge.upstream, edge.downstream), []).append(edge.variable or "")
-        lines = [f"{a} -> {b}: {', '.join(sorted(v))}".rstrip(": ") for (a, b), v in grouped.items()]
+        lines = [
+            f"{a} -> {b}: {', '.join(sorted(v))}".rstrip(": ") for (a, b), v in grouped.items()
+        ]
         assert sorted(lines) == sorted(spec.expected["edges"].split("\n")[:-1])
