@@ -12,6 +12,7 @@ from typing import Any, Final, TextIO
 
 from nbpipe.errors import NbpipeError
 from nbpipe.kernel.cell_errors import CellErrorWatch
+from nbpipe.kernel.driver_watch import end_with_driver
 from nbpipe.kernel.exchange import (
     REQUEST_VARIABLE,
     KernelProblem,
@@ -87,6 +88,7 @@ def _asked_side(request: KernelRequest) -> tuple[StepSide, int]:
     global _crash_report  # noqa: PLW0603 - as above.
     _crash_report = Path(request.crash_report).open("w", encoding="utf-8")  # noqa: SIM115
     faulthandler.enable(_crash_report)
+    end_with_driver()
     files = FileAccess(request.watched_files)
     files.watch()
 

@@ -353,16 +353,17 @@ class RunLoop:
             self._step_runs[name] = before
             self._keys.add_outcome(before)
             return
-        step_run = self._store.record_step(
-            replace(
-                self._new_step_run(name, key=key, reason=f"reused from run {stored.run}"),
-                state=StepState.REUSED,
-                outputs=stored.outputs,
-                unbound=stored.unbound,
-                cells=stored.cells,
-                executed_notebook=stored.executed_notebook,
-            )
+        step_run = replace(
+            self._new_step_run(name, key=key, reason=f"reused from run {stored.run}"),
+            state=StepState.REUSED,
+            outputs=stored.outputs,
+            unbound=stored.unbound,
+            cells=stored.cells,
+            executed_notebook=stored.executed_notebook,
         )
+        # Another process may have made it as its part of this run: then that is the record.
+        if stored.run != self._run.id:
+            step_run = self._store.record_step(step_run)
         self._finish_step(step_run, seconds_saved=stored.seconds)
 
     def _why_missing(self, name: StepName, key: KeyParts) -> str:
@@ -498,5 +499,5 @@ class RunLoop:
         wanted = " ".join(sorted(self._request.full_selection.selected))
         return ConfigurationError(
             f"Step '{step}' has no stored result, and only {wanted} may run.",
-            hint=f"Run what is missing, too: --until {wanted}.",
+            hint=f"Run it first, with the same parameters. (nbpipe run: --until {wanted})",
         )

@@ -64,7 +64,7 @@ class Shell:
     def __init__(self, directory: Path, environ: dict[str, str]) -> None:
         self.directory = directory
         self.environ = environ
-        self._in_process: Callable[..., Outcome] | None = None
+        self.opened: list[ArtifactStore] = []
 
     def write(self, name: str, *cells: str, metadata: dict[str, Any] | None = None) -> Path:
         """Write a notebook of code cells."""
@@ -99,7 +99,8 @@ class Shell:
 
     @property
     def store(self) -> ArtifactStore:
-        return ArtifactStore.open(self.directory / ".nbpipe", create=False)
+        self.opened.append(ArtifactStore.open(self.directory / ".nbpipe", create=False))
+        return self.opened[-1]
 
     def executed(self, outcome: Outcome) -> list[dict[str, Any]]:
         """The code cells of the executed notebook."""
@@ -156,7 +157,10 @@ def shell(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NBPIPE_DATA_DIR", str(tmp_path / "user"))
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
-    return Shell(here, dict(os.environ))
+    created = Shell(here, dict(os.environ))
+    yield created
+    for store in created.opened:
+        store.close()
 
 
 @pytest.fixture
