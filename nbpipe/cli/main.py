@@ -150,7 +150,7 @@ def _run(words: list[str]) -> int:
     except NbpipeError as ours:
         print_error(ours)
         code, message, error = ours.exit_code, ours.message, ours
-    except Exception as defect:
+    except Exception as defect:  # noqa: BLE001 - the last resort: say whose fault it is
         import traceback
 
         traceback.print_exc()
