@@ -8,7 +8,7 @@ from typing import Final
 
 from markdown_text import block, code, page, table
 
-from nbpipe.notebook.tags import PIPELINE_DEFAULTS, STEP_OPTIONS, Option
+from nbpipe.notebook.tags import PIPELINE_COMMANDS, PIPELINE_DEFAULTS, STEP_OPTIONS, Option
 
 _INTRODUCTION: Final = """
 A tag says what a cell is in the pipeline. There are three spellings, and they mean the same:
@@ -60,6 +60,20 @@ defaults for all its steps. Without it the pipeline is called like the file. `#|
 among the first lines of a cell gives only the name. The notebook's metadata can do both:
 `{"nbpipe": {"name": "demo", "retries": 1, "rng": "per-step"}}`.
 """
+
+_COMMANDS: Final = """
+With one of the words below instead of a name, `%pipeline` runs a command on the notebook as it was
+saved, in a process of its own, with the options of the command: `%pipeline run -p alpha=0.2`. It
+needs `%load_ext nbpipe`. Where it cannot tell which file the notebook is in, name it:
+`%pipeline run NOTEBOOK.ipynb`.
+"""
+
+_SHORT: Final = {
+    "show": "`nbpipe compile --check`",
+    "run": "`nbpipe run`",
+    "status": "`nbpipe status`",
+    "export": "`nbpipe export`",
+}
 
 _EXAMPLES: Final = {
     "out": ("model scores", ["model", "scores"]),
@@ -115,6 +129,12 @@ def tags_page(_root: Path) -> str:
                 ),
                 ("`--rng per-step`", "each step seeds the global generators from its own key"),
             ],
+        ),
+        "## Commands in a notebook",
+        _COMMANDS,
+        table(
+            ("in a notebook", "is"),
+            [(code(f"%pipeline {name}"), _SHORT[name]) for name in sorted(PIPELINE_COMMANDS)],
         ),
     )
 
