@@ -1,7 +1,8 @@
 """Which facts and blobs nobody needs any more, and deleting them.
 
-Kept is: every tagged or pinned version; the last few runs of each pipeline with every result they
-made or reused; everything made or used a short while ago; and whatever blobs these need. Facts go
+Kept is: every tagged or pinned version; the last few runs of each pipeline, and those that have not
+ended, with every result they made or reused; everything made or used a short while ago; and
+whatever blobs these need. Facts go
 first, in one transaction, and blobs after, so a crash in between leaves blobs that the next
 collection finds.
 
@@ -19,12 +20,15 @@ from typing import Final
 
 from nbpipe.model.digest import Digest
 from nbpipe.model.names import PipelineName, Variable
+from nbpipe.model.run import RunState
 from nbpipe.store.blobs.protocol import BlobFacts, BlobStore
 from nbpipe.store.index.database import Database
 from nbpipe.store.index.rows import text_from_time
 
 KEPT_RUNS: Final = 5
 KEPT_YOUNGER_THAN: Final = timedelta(days=1)
+# A run that has not ended by then was killed before it could say so.
+_RUNS_END_WITHIN: Final = timedelta(days=30)
 # However little age is asked for: between putting its first blob and committing, a step may take
 # this long.
 _UNCOMMITTED_FOR: Final = timedelta(hours=1)
@@ -68,7 +72,12 @@ def collect_garbage(  # noqa: PLR0913 - what is swept, and what is kept
 ) -> GarbageReport:
     """Delete what nobody needs and what is `older_than` that; with `dry_run` only say so."""
     with database.transaction(keep=not dry_run):
-        _mark(database, keep_runs=keep_runs, cutoff=text_from_time(now - older_than))
+        _mark(
+            database,
+            keep_runs=keep_runs,
+            cutoff=text_from_time(now - older_than),
+            still_running=text_from_time(now - _RUNS_END_WITHIN),
+        )
         doomed_versions = database.read(
             "SELECT * FROM versions WHERE id NOT IN (SELECT id FROM kept_versions)"
         )
@@ -116,13 +125,13 @@ def collect_garbage(  # noqa: PLR0913 - what is swept, and what is kept
     )
 
 
-def _mark(database: Database, *, keep_runs: int, cutoff: str) -> None:
+def _mark(database: Database, *, keep_runs: int, cutoff: str, still_running: str) -> None:
     database.write(
         """CREATE TEMP TABLE kept_runs AS SELECT id FROM (
-               SELECT id, started, row_number() OVER
+               SELECT id, state, started, row_number() OVER
                    (PARTITION BY pipeline ORDER BY started DESC, rowid DESC) AS age FROM runs)
-           WHERE age <= ? OR started >= ?""",
-        (keep_runs, cutoff),
+           WHERE age <= ? OR started >= ? OR (state = ? AND started >= ?)""",
+        (keep_runs, cutoff, RunState.RUNNING.value, still_running),
     )
     database.write(
         """CREATE TEMP TABLE kept_keys AS

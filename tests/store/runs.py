@@ -12,7 +12,7 @@ from nbpipe.model.run import KeyParts, Run, RunState, StepKey, StepRun, StepStat
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.values import store_values
 
-STARTED = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
+STARTED = datetime(2020, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
 
 def open_store(path: Path) -> ArtifactStore:

@@ -145,9 +145,9 @@ def test_large_values_are_walked_in_linear_time():
     large = {str(number): [number] for number in range(200_000)}
 
     def seconds(value):
-        start = time.perf_counter()
+        start = time.process_time()
         groups(value=value, other=value)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert seconds(frame) < 0.05
     assert seconds(large) < 40 * max(seconds(small), 0.002)

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs fork and 
 # A step n stores two values that say which step they are from, and a key `writer n`.
 WRITER = """
 import os, sys
+from datetime import UTC, datetime
 from pathlib import Path
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.values import store_values
@@ -24,7 +25,7 @@ from tests.store.runs import a_run, a_step, a_key
 
 writer = sys.argv[2]
 store = ArtifactStore.open(Path(sys.argv[1]))
-store.begin_run(a_run(writer))
+store.begin_run(a_run(writer, started=datetime.now(UTC)))
 
 def commit(number):
     shared = [writer, number, "x" * 100]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nbpipe.model.run import StepState
+from nbpipe.model.run import RunState, StepState
 from nbpipe.store.garbage import SeriesGarbage
 from tests.store.runs import STARTED, a_key, a_run, a_step, commit, open_store
 
@@ -146,6 +146,21 @@ def test_a_blob_that_is_put_again_while_garbage_is_collected_stays(store, monkey
     monkeypatch.setattr(type(store.blobs), "__iter__", put_after_listing)
     assert store.collect_garbage().blobs == 0
     assert store.blobs.read(digest) == b"orphan"
+
+
+def test_a_run_that_has_not_ended_stays_with_what_it_made(store):
+    now = datetime.now(UTC)
+    for number in range(3):
+        store.begin_run(a_run(f"r{number}", started=now + timedelta(hours=number)))
+    commit(store, "make", {"df": 1}, run="r0", key="k")
+    store.collect_garbage(keep_runs=1, now=now + LATER)
+    assert [run.id for run in store.runs()] == ["r2", "r1", "r0"]
+    assert list(store.find_results([a_key("k").key])) == [a_key("k").key]
+    for number in range(3):
+        store.finish_run(f"r{number}", RunState.SUCCEEDED, finished=now)
+    store.collect_garbage(keep_runs=1, now=now + LATER)
+    assert [run.id for run in store.runs()] == ["r2"]
+    assert store.versions() == ()
 
 
 def test_pipelines_do_not_count_against_each_other(store):

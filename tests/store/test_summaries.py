@@ -144,8 +144,8 @@ deep.append([deep, [[[deep]]]])
 )
 def test_huge_values_have_short_summaries_soon(value):
     summarize(value)
-    start = time.perf_counter()
+    start = time.process_time()
     found = summarize(value)
-    assert time.perf_counter() - start < 0.2  # Tens of times what it takes.
+    assert time.process_time() - start < 0.2  # Tens of times what it takes.
     assert len(found.text) < 300
     assert len(found.preview) < 3000

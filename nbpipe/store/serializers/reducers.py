@@ -104,6 +104,7 @@ BY_TYPE: Final[Mapping[type, Reducer]] = {
     type(OrderedDict().items()): _reduce_dictionary_view(OrderedDict.items),
     types.MappingProxyType: _reduce_mapping_proxy,
     memoryview: _refuse_memoryview,
+    io.TextIOWrapper: _reduce_file,
     **dict.fromkeys(_iterator_types(), _refuse_iterator),
 }
 

@@ -308,6 +308,7 @@ Shell.__qualname__ = "InteractiveShell"
         (lambda: [threading.RLock()], "list: cannot pickle '_thread.RLock' object"),
         (lambda: sqlite3.connect(":memory:"), "sqlite3.Connection: cannot pickle"),
         (socket.socket, "socket.socket: cannot pickle 'socket' object"),
+        (lambda: [io.TextIOWrapper(io.BytesIO())], "list: cannot pickle an open file"),
         (functools.partial(open, os.devnull), "_io.TextIOWrapper: cannot pickle an open file"),
         (functools.partial(open, os.devnull, "rb"), "_io.BufferedReader: cannot pickle"),
         (lambda: weakref.ref(Refuses), "weakref.ReferenceType: cannot pickle"),
