@@ -5,8 +5,11 @@ from __future__ import annotations
 import click
 
 from nbpipe.cli.console import put, table
-from nbpipe.compiler.findings import RULES
+from nbpipe.compiler.findings import RULES as COMPILER_RULES
 from nbpipe.errors import NotFoundError
+from nbpipe.exporters.findings import RULES as EXPORTER_RULES
+
+RULES = COMPILER_RULES | EXPORTER_RULES
 
 
 @click.command("explain")

@@ -12,7 +12,7 @@ import click
 
 from nbpipe.api.parameters import read_parameters, read_sweep
 from nbpipe.api.runs import RunOptions, run, save_executed_notebook
-from nbpipe.cli.artifacts import json_option, store_option
+from nbpipe.cli.artifacts import json_option
 from nbpipe.cli.console import print_diagnostics, print_error, put_json, say
 from nbpipe.cli.progress import follower, print_step_failure, run_summary
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
@@ -27,6 +27,11 @@ from nbpipe.workspace import Workspace, open_workspace
 EXIT_INTERRUPTED: Final = 130
 _LONGEST_LABEL: Final = 100
 
+notebook_store_option = click.option(
+    "--store",
+    type=click.Path(path_type=Path),
+    help="The store [default: .nbpipe beside the notebook].",
+)
 parameter_option = click.option(
     "-p", "parameters", multiple=True, metavar="NAME=VALUE", help="Set a parameter."
 )
@@ -44,7 +49,7 @@ parameters_file_option = click.option(
 @click.option("--sweep", is_flag=True, help="Run every combination of -p NAME=A,B,C values.")
 @click.option("-j", "--jobs", type=click.IntRange(1), help="Steps at once [default: processors].")
 @click.option("--executor", default="local", show_default=True, help="Where steps run.")
-@store_option
+@notebook_store_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the executed notebook here.")
 @click.option("--from", "first", metavar="STEP", help="Only STEP and what depends on it.")
 @click.option("--until", "last", metavar="STEP", help="Only STEP and what it needs.")

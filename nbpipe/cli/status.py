@@ -8,9 +8,9 @@ import click
 
 from nbpipe.api.parameters import read_parameters
 from nbpipe.api.runs import StepStatus, status
-from nbpipe.cli.artifacts import json_option, store_option, when
+from nbpipe.cli.artifacts import json_option, when
 from nbpipe.cli.console import put, put_json
-from nbpipe.cli.run import parameter_option, parameters_file_option
+from nbpipe.cli.run import notebook_store_option, parameter_option, parameters_file_option
 from nbpipe.errors import ConfigurationError, NotFoundError
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.workspace import Workspace, open_workspace
@@ -22,7 +22,7 @@ _COLOURS = {"fresh": "green", "stale": "yellow", "unknown": "cyan"}
 @click.argument("path", type=click.Path(path_type=Path), metavar="NOTEBOOK|BUNDLE")
 @parameter_option
 @parameters_file_option
-@store_option
+@notebook_store_option
 @json_option
 def status_command(
     path: Path,
@@ -79,7 +79,7 @@ def _facts(each: StepStatus) -> dict[str, object]:
 )
 @parameter_option
 @parameters_file_option
-@store_option
+@notebook_store_option
 @json_option
 def why_command(
     step: str,

@@ -9,10 +9,9 @@ import click
 
 from nbpipe.api.parameters import read_parameters
 from nbpipe.api.runs import run_step
-from nbpipe.cli.artifacts import store_option
 from nbpipe.cli.console import put_json
 from nbpipe.cli.progress import print_step_failure, step_summary
-from nbpipe.cli.run import parameter_option, parameters_file_option
+from nbpipe.cli.run import notebook_store_option, parameter_option, parameters_file_option
 from nbpipe.model.names import RunId, StepName
 from nbpipe.model.run import StepRun, StepState
 from nbpipe.workspace import open_workspace
@@ -30,7 +29,7 @@ EXIT_RETRY_IS_USELESS: Final = 5
     help="The bundle, or the notebook.",
 )
 @click.option("--run-id", required=True, help="The run that this step is a part of.")
-@store_option
+@notebook_store_option
 @parameter_option
 @parameters_file_option
 def step_command(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from nbpipe.compiler.draft import Code, Place, StepDraft
 from nbpipe.compiler.findings import Findings
+from nbpipe.dataflow.settings import writes_file
 from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.flow import (
     Bind,
+    Call,
     CellFlow,
     ClassFlow,
     FunctionFlow,
@@ -44,13 +46,61 @@ def assemble(linker: Linker, findings: Findings) -> tuple[Step, ...]:
     Steps on a cycle are given too, at the end: whoever calls finds the cycle.
     """
     readers = _readers(linker.drafts)
+    files = _files_written_before(linker.drafts)
     names = sorted(linker.drafts, key=lambda name: linker.drafts[name].first)
     steps = {
-        name: _step(linker.drafts[name], linker, readers.get(name, {}), findings) for name in names
+        name: _step(linker.drafts[name], linker, readers.get(name, {}), files[name], findings)
+        for name in names
     }
     order = topological_order(names, {name: step.upstream for name, step in steps.items()})
     stuck = [name for name in names if name not in set(order)]
     return tuple(steps[name] for name in (*order, *stuck))
+
+
+def _files_written_before(
+    drafts: Mapping[StepName, StepDraft],
+) -> dict[StepName, list[StepName]]:
+    """For each step, the earlier ones that write a file which it names, too.
+
+    Only names that stand in the source as they are can be seen.
+    """
+    writers: dict[str, list[StepDraft]] = {}
+    for draft in drafts.values():
+        for text in _texts_written(draft):
+            writers.setdefault(text, []).append(draft)
+    found: dict[StepName, list[StepName]] = {}
+    for draft in drafts.values():
+        texts = {t for _, _, flow in draft.cells for s in flow.statements for t in s.texts}
+        found[draft.name] = sorted(
+            {
+                writer.name
+                for text in texts
+                for writer in writers.get(text, ())
+                if writer.first < draft.first
+            }
+        )
+    return found
+
+
+def _texts_written(draft: StepDraft) -> set[str]:
+    return {
+        text
+        for _, _, flow in draft.cells
+        for statement in flow.statements
+        if any(
+            isinstance(event, Call) and writes_file(event.method or event.function)
+            for event in statement.events
+        )
+        or _opens_for_writing(statement)
+        for text in statement.texts
+    }
+
+
+def _opens_for_writing(statement: Statement) -> bool:
+    return (
+        re.search(r"""\bopen\([^()]*,\s*(?:mode\s*=\s*)?['"][rb+t]*[wax]""", statement.source)
+        is not None
+    )
 
 
 def _readers(
@@ -67,6 +117,7 @@ def _step(
     draft: StepDraft,
     linker: Linker,
     readers: Mapping[Variable, list[StepName]],
+    writers: Sequence[StepName],
     findings: Findings,
 ) -> Step:
     mentioned = [linker.code[place] for place in sorted(draft.code)]
@@ -87,7 +138,7 @@ def _step(
         ),
         outputs=_outputs(draft, readers),
         parameters=tuple(sorted(draft.parameters)),
-        after=options.after,
+        after=tuple(dict.fromkeys((*options.after, *writers))),
         code=_code_digest(draft, mentioned),
         own=digest_structure([[s.normal for s in f.statements] for _, _, f in draft.cells]),
         definitions=_definition_digests(replayed, draft, linker),

@@ -275,6 +275,7 @@ def _linked(  # noqa: PLR0913 - what the passes before it found
             _note_installations(cell, flow, findings)
         else:
             linker.exploration_cell(position, cell, flow)
+    linker.finish()
     return linker
 
 

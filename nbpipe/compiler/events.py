@@ -16,6 +16,7 @@ from nbpipe.compiler.namespace import Flow, Namespace, is_definition
 from nbpipe.compiler.reading import At, StepReader
 from nbpipe.compiler.replaying import Replayed
 from nbpipe.compiler.writing import StepWriter
+from nbpipe.dataflow.settings import is_setting
 from nbpipe.model.flow import (
     Bind,
     Branch,
@@ -119,10 +120,22 @@ class StepEvents:
                         self.writer.delete(at, Delete(name=name, line=at.line, definite=False))
                     case Opaque():
                         self._opaque(at, event)
-                    case Call():
+                    case Call(function=function):
                         self._draw(at, event)
+                        if is_setting(self._names.canonical(function)):
+                            self._sets_inside(at, body.name, function)
                     case _:
                         pass
+
+    def _sets_inside(self, at: At, name: str, function: str) -> None:
+        """A function sets something of a library: that stays in the step that calls it."""
+        self._findings.add(
+            "NBP220",
+            f"{name!r} calls {function}; what it sets stays in step {at.step.name!r}.",
+            at.cell,
+            at.line,
+            help="If later steps need it, make the setting in a cell of its own.",
+        )
 
     def _keeps_state(self, at: At, name: str, which: int) -> None:
         """A function or class changes itself when it is used: only one step can see that."""

@@ -154,6 +154,12 @@ class Linker:
         if learned:
             self._events.writer.store_together({*learned, *draft.writes})
 
+    def finish(self) -> None:
+        """Report what only shows when every cell is known."""
+        self._replaying.report_lost_settings(
+            {name: draft.cells[-1][0] for name, draft in self.drafts.items()}
+        )
+
     def _before_first_statement(
         self, position: int, cell: Cell, flow: CellFlow, draft: StepDraft
     ) -> At:

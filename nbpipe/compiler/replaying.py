@@ -106,6 +106,7 @@ class Replaying:
         self._replayed = replayed
         self._findings = findings
         self._random = random
+        self._lost_settings: list[tuple[Place, Cell, Statement]] = []
 
     # Cells of setup.
 
@@ -265,14 +266,7 @@ class Replaying:
         if plan.is_setting:
             self._replayed.add_setting(place)
         if plan.is_lost_setting:
-            self._findings.add(
-                "NBP219",
-                f"`{_first_line(statement)}` sets something from a computed value, which later "
-                "steps cannot repeat.",
-                cell,
-                statement.line,
-                help="Use a constant or a parameter, or put what needs it into the same step.",
-            )
+            self._lost_settings.append((place, cell, statement))
         if plan.patched is None:
             return
         kind = plan.patched.statement.kind
@@ -301,6 +295,23 @@ class Replaying:
             self._replayed.add_setting(place)
         else:
             self._replayed.add_patch(place, of=plan.patched.place)
+
+    def report_lost_settings(self, last_cell: Mapping[StepName, int]) -> None:
+        """Report settings that cannot be made again, where a later step would have seen them.
+
+        `last_cell` gives the position of the last cell of each step.
+        """
+        for place, cell, statement in self._lost_settings:
+            own = cell.tag.step if cell.tag else None
+            if any(at > place.cell and step != own for step, at in last_cell.items()):
+                self._findings.add(
+                    "NBP219",
+                    f"`{_first_line(statement)}` sets something from a computed value, which "
+                    "later steps cannot repeat.",
+                    cell,
+                    statement.line,
+                    help="Use a constant or a parameter, or put what needs it into the same step.",
+                )
 
     def note_star(self, cell: Cell, event: StarImport) -> None:
         """Report a star import, which is replayed in every later step."""

@@ -71,6 +71,20 @@ _REPEATABLE: Final = frozenset(
 )
 
 
+# Methods and functions that write the file they are given.
+_WRITERS: Final = frozenset(
+    """to_csv to_parquet to_pickle to_excel to_json to_feather to_hdf to_sql to_html to_markdown
+    write_csv write_parquet write_ipc write_json write_text write_bytes write_table write_image
+    write_html savetxt save savez savez_compressed savefig dump imwrite imsave to_netcdf to_zarr
+    touch tofile copy copyfile move rename replace""".split()
+)
+
+
+def writes_file(name: str) -> bool:
+    """Say whether a call of this function or method writes the file it is given."""
+    return name.rpartition(".")[2] in _WRITERS
+
+
 def is_repeatable(name: str) -> bool:
     """Say whether a call of this function or method may be made again without harm."""
     return name.rpartition(".")[2] in _REPEATABLE

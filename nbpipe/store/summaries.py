@@ -194,10 +194,22 @@ def _of_array(array: Any, kind: str) -> Summary:  # noqa: ANN401 - numpy is opti
     )
 
 
+def _is_fitted(model: Any) -> bool:  # noqa: ANN401 - scikit-learn is optional
+    """Ask scikit-learn, which is loaded where there is a model of its kind."""
+    validation = sys.modules.get("sklearn.utils.validation")
+    if validation is None:
+        return any(name.endswith("_") and not name.startswith("_") for name in vars(model))
+    try:
+        validation.check_is_fitted(model)
+    except Exception:  # noqa: BLE001 - NotFittedError, or what a model of somebody else's raises
+        return False
+    return True
+
+
 def _of_model(model: Any, kind: str) -> Summary:  # noqa: ANN401 - scikit-learn is optional
     parameters = model.get_params(deep=False)
     texts = {name: short_text(value) for name, value in list(parameters.items())[:_NAMED_COLUMNS]}
-    fitted = any(name.endswith("_") and not name.startswith("_") for name in vars(model))
+    fitted = _is_fitted(model)
     return Summary(
         type=kind,
         text=f"{type(model).__name__}, {'fitted' if fitted else 'not fitted'}",
