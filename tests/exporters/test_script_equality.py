@@ -57,10 +57,15 @@ CASES: dict[str, list[str]] = {
         "%%step a\nprint(sum([1, 2]))\nsum = sum([3, 4])",
         "%%step b\nprint(sum)",
     ],
-    "a method changes its class and reads a global": [
-        "class A:\n    n = 0\n    def inc(self):\n        A.n += STEP\n        return A.n",
-        "%%step a\nSTEP = 2\na = A()\nprint(a.inc())",
-        "%%step b\nSTEP = 3\na.inc()",
+    "a method reads a global": [
+        "class A:\n    def inc(self, n):\n        return n + STEP",
+        "%%step a\nSTEP = 2\na = A()\nprint(a.inc(1))",
+        "%%step b\nSTEP = 3\na.inc(1)",
+    ],
+    "a method changes its class": [
+        "%%step a\nclass A:\n    n = 0\n    def inc(self):\n        A.n += 1\n        return A.n\n"
+        "a = A()\nprint(a.inc(), a.inc())",
+        "%%step b\nprint([(lambda: k)() for k in range(2)])",
     ],
     "a class body reads the global of its own name": [
         "%%step a\nx = 1\nclass A:\n    x = x\n    y = x\nprint(A.x, A.y)",

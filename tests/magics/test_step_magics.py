@@ -121,7 +121,6 @@ def test_a_silent_cell_is_silent(session):
         ("%%params alpha\nx = 1", "%%params takes no arguments. Write %%params alone."),
         ("%%skip 'it\nx = 1", "cannot read the tag: No closing quotation."),
         ("%%step a\n%%step b\nx = 1", "%%step stands alone on the first line of a cell"),
-        ("%%time\n%%params x\nx = 1", "%%params takes no arguments."),
     ],
 )
 def test_a_wrong_tag_says_what_is_wrong_and_runs_nothing(cell, message, session):

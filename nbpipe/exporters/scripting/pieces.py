@@ -10,8 +10,9 @@ from enum import StrEnum
 
 from nbpipe.dataflow.analyze import analyze
 from nbpipe.dataflow.ipython_syntax import parse
+from nbpipe.exporters.scripting.binding import name_facts
 from nbpipe.exporters.scripting.cells import PlainCell
-from nbpipe.exporters.scripting.names import NameFacts, name_facts
+from nbpipe.exporters.scripting.names import NameFacts
 from nbpipe.model.flow import (
     Bind,
     ClassFlow,
