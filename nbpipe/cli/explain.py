@@ -7,9 +7,9 @@ import click
 from nbpipe.cli.console import put, table
 from nbpipe.compiler.findings import RULES as COMPILER_RULES
 from nbpipe.errors import NotFoundError
-from nbpipe.exporters.findings import RULES as EXPORTER_RULES
+from nbpipe.exporters.findings import EXPORT_RULES
 
-RULES = COMPILER_RULES | EXPORTER_RULES
+RULES = COMPILER_RULES | EXPORT_RULES
 
 
 @click.command("explain")
