@@ -1,0 +1,281 @@
+"""The contract: every cell of a pipeline run shows what the notebook shows in one kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+from tests.builders import notebook_json
+
+pytestmark = pytest.mark.slow
+
+DEMOS = Path(__file__).parents[2] / "demo_notebooks"
+
+LIBRARY = """
+def clean(df):
+    df["b"] = df["b"].fillna(0)
+    df.sort_values("a", inplace=True)
+
+
+def note(items, item):
+    items.append(item)
+"""
+TABLE = "a,b\n3,1.5\n1,\n2,0.5\n"
+
+
+@dataclass(frozen=True)
+class Case:
+    cells: tuple[str, ...]
+    files: dict[str, str] = field(default_factory=dict)
+    surprises: int = 0
+
+
+CASES = {
+    "a frame changed in place": Case(
+        (
+            "import pandas as pd",
+            "#| step: load\ndf = pd.read_csv('table.csv')\ndf",
+            "#| step: drop\ndf.drop(columns='b', inplace=True)",
+            "#| step: sum\nprint(df.sum())\ndf",
+        ),
+        {"table.csv": TABLE},
+    ),
+    "changed by a library, unseen": Case(
+        (
+            "import pandas as pd\nimport lib",
+            "#| step: load\ndf = pd.read_csv('table.csv')\nseen = []",
+            "#| step: clean\nlib.clean(df)\nlib.note(seen, 'clean')",
+            "#| step: use\nprint(df['b'].isna().sum(), seen)\ndf",
+        ),
+        {"table.csv": TABLE, "lib.py": LIBRARY},
+        surprises=1,
+    ),
+    "state that is shared: names, views, helpers, a log, branches": Case(
+        (
+            "import numpy as np\ndef helper(d):\n    d['c'] = 1\n"
+            "def push(item):\n    log.append(item)",
+            "#| step: make\na = [1]\nb = a\narr = np.arange(4)\nv = arr[1:]\nd = {}\nlog = []\n"
+            "results = {}",
+            "#| step: left\nb.append(1)\nv[0] = 5\nhelper(d)\npush(3)\nresults['left'] = 1",
+            "#| step: right\nresults['right'] = len(a) * 5",
+            "#| step: show\nprint(a, arr.sum(), d, log)\na is b, np.shares_memory(v, arr), results",
+        )
+    ),
+    "a model that is fitted": Case(
+        (
+            "import numpy as np\nfrom sklearn.linear_model import LogisticRegression",
+            "#| step: data\nX = np.arange(20.0).reshape(10, 2)\ny = (X[:, 0] > 9).astype(int)\n"
+            "model = LogisticRegression()",
+            "#| step: fit\nmodel.fit(X, y)",
+            "#| step: score\nprint(model.score(X, y), model.coef_.round(6))\nmodel",
+        )
+    ),
+    "seeded draws over three steps": Case(
+        (
+            "import random\nimport numpy as np\nimport pandas as pd",
+            "#| step: seed\nnp.random.seed(0)\nrandom.seed(1)\nnp.random.rand(2)",
+            "#| step: draw\ndf = pd.DataFrame({'a': np.random.rand(5)})\nrandom.random()",
+            "#| step: sample\ndf.sample(2)",
+            "#| step: last\nprint(np.random.rand(), random.random())\ndf.sample(3)",
+        )
+    ),
+    "a seed among the settings": Case(
+        (
+            "import numpy as np\nnp.random.seed(7)\nnp.set_printoptions(precision=3)",
+            "#| step: one\na = np.random.rand(3)\na",
+            "#| step: two\nnp.random.shuffle(a)\na",
+            "#| step: three\nprint(a, np.random.randint(100))",
+        )
+    ),
+    "settings and places": Case(
+        (
+            "import os\nimport warnings\nimport pandas as pd",
+            "#| step: first\npd.set_option('display.precision', 2)\nos.chdir('data')\n"
+            "os.environ['MODE'] = 'fast'\nwarnings.filterwarnings('ignore')",
+            "#| step: second\ndf = pd.read_csv('table.csv') / 7\ndf",
+            "#| step: third\nprint(os.path.basename(os.getcwd()), os.environ['MODE'])\n"
+            "warnings.warn('loud')\ndf",
+        ),
+        {"data/table.csv": TABLE},
+    ),
+    "magics": Case(
+        (
+            "%matplotlib inline\nimport matplotlib.pyplot as plt\nfrom math import *",
+            "%%step list\nfiles = !ls\nfiles",
+            "%%step timed\n%time total = sum(range(10))\nprint(total)",
+            "#| step: timed\nif (n := len(files)) > 1:\n    print(n, floor(pi))",
+            "%%step bash\n%%time\nm = n * 2\nprint(m)",
+            "#| step: bash\n!echo {m}\nfig, ax = plt.subplots()\nax.plot([n, total])",
+            "#| step: title\nax.set_title('T')\nprint(len(ax.lines), ax.get_title())",
+        ),
+        {"a.txt": "", "b.txt": ""},
+    ),
+    "names: global, deleted, perhaps not there; classes of the notebook": Case(
+        (
+            "from dataclasses import dataclass, field",
+            "@dataclass\nclass Account:\n    owner: str\n"
+            "    log: list = field(default_factory=list)\n    def add(self, amount):\n"
+            "        self.log.append(amount)\n        return self",
+            "#| step: a\ndef count():\n    global n\n    n = n + 1\nn = 0\ncount()\n"
+            "mine = Account('me')\nothers = {'mine': mine}",
+            "#| step: b\ncount()\nold = n\ndel n\nmine.add(5).add(7)",
+            "#| step: c\ntry:\n    n\nexcept NameError:\n    print('no n')\n    n = 10",
+            "#| step: d\ntry:\n    cfg\nexcept NameError:\n    cfg = {'n': n}\nprint(cfg, old)",
+            "#| step: d\nprint(sum(others['mine'].log), type(mine) is Account)\nmine",
+        )
+    ),
+    "a cell that raises": Case(
+        (
+            "def divide(a, b):\n    return a / b",
+            "#| step: a\nx = 0\nprint('a')",
+            "#| step: b\nprint('b')\ny = divide(1, x)",
+            "#| step: c\nprint('never', y)",
+        )
+    ),
+}
+TIMES = re.compile(r"^(CPU times|Wall time): .*\n", re.MULTILINE)
+
+
+def shown(cells: list[dict[str, Any]]) -> list[list[tuple[str, ...]]]:
+    """What each cell shows: text by stream, values as text and HTML, exceptions."""
+    found = []
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            continue
+        parts: list[tuple[str, ...]] = []
+        for output in cell.get("outputs", []):
+            if output["output_type"] == "stream":
+                # Warnings name the file of a cell, and with it the process id of its kernel.
+                text = re.sub(r"ipykernel_\d+", "ipykernel", "".join(output["text"]))
+                text = text.replace("\r\n", "\n")  # How a shell ends its lines in a terminal.
+                if parts and parts[-1][0] == output["name"]:
+                    parts[-1] = (output["name"], parts[-1][1] + text)
+                else:
+                    parts.append((output["name"], text))
+            elif output["output_type"] == "error":
+                parts.append(("error", output["ename"], output["evalue"]))
+            else:
+                data = output["data"]
+                plain, html = ("".join(data.get(kind, "")) for kind in ("text/plain", "text/html"))
+                parts.append((output["output_type"], without_addresses(plain), numbered(html)))
+        if "%time" in "".join(cell["source"]):
+            parts = [(name, *(TIMES.sub("", text) for text in texts)) for name, *texts in parts]
+        found.append(parts)
+    return found
+
+
+def without_addresses(text: str) -> str:
+    return re.sub(r"0x[0-9a-f]{6,}", "0x…", text)
+
+
+def numbered(html: str) -> str:
+    """scikit-learn numbers the pictures of its models, counting from 1 in each kernel."""
+    return re.sub(r"sk-(container-id|estimator-id)-[\w-]+", r"sk-\1", html)
+
+
+def plainly(directory: Path, notebook: dict[str, Any]) -> list[list[tuple[str, ...]]]:
+    """What the notebook shows when its tagged cells, and what they need, run in one kernel."""
+    node = nbformat.reads(json.dumps(notebook), as_version=4)
+    client = NotebookClient(
+        node, kernel_name="python3", allow_errors=False, resources={"metadata": {"path": directory}}
+    )
+    # What a cell raises is shown below it.
+    with contextlib.suppress(CellExecutionError):
+        client.execute()
+    return shown(node["cells"])
+
+
+def laid_out(directory: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return directory
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_the_pipeline_shows_what_the_notebook_shows(shell, tmp_path, monkeypatch, case):
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    monkeypatch.setenv("PYTHONPATH", shell.environ["PYTHONPATH"])
+    notebook = notebook_json("%load_ext nbpipe", *case.cells)
+    laid_out(shell.directory, case.files)
+    path = shell.directory / "book.ipynb"
+    path.write_text(json.dumps(notebook))
+    process = shell.start("run", "book.ipynb", "--json")
+    alone = laid_out(tmp_path / "plain", {"book.ipynb": "", **case.files})
+    expected = plainly(alone, notebook)
+    out, err = process.communicate(timeout=120)
+    lines = [json.loads(line) for line in out.splitlines()]
+    summary = lines[-1]
+    failed = any(part[0] == "error" for parts in expected for part in parts)
+    assert process.returncode == (1 if failed else 0), err + out
+    executed = json.loads(Path(summary["executed_notebook"]).read_text())
+    assert in_the_pipeline(shown(executed["cells"]), case) == in_the_pipeline(expected, case)
+    surprises = [line for line in lines if line["event"] == "pipeline-revised"]
+    assert len(surprises) == case.surprises, surprises
+    if failed:
+        return
+    again = shell("run", "book.ipynb", "--json")
+    assert set(again.states.values()) == {"reused"}
+    assert shown(shell.executed(again)) == shown(executed["cells"])
+
+
+def in_the_pipeline(cells: list[Any], case: Case) -> list[Any]:
+    """Leave out cells that are exploration: no step, and so without outputs in a run."""
+    tags = ("#| step", "%%step")
+    return [
+        parts
+        for source, parts in zip(case.cells, cells[1:], strict=True)
+        if source.startswith(tags)
+    ]
+
+
+def test_a_value_that_cannot_travel_is_refused_by_name(shell):
+    """What cannot be equal is said: the variable, its type, who reads it, and what to do."""
+    shell.write(
+        "book.ipynb",
+        "#| step: connect\nimport sqlite3\nconn = sqlite3.connect(':memory:')",
+        "#| step: query\nprint(conn.execute('SELECT 1').fetchall())",
+    )
+    failed = shell("run", "book.ipynb")
+    assert failed.code == 1
+    assert "Cannot store 'conn' (sqlite3.Connection)" in failed.err
+    assert "'conn' is needed by query" in failed.err
+    assert "put the cells that use it into one step" in failed.err
+
+
+@pytest.mark.parametrize("name", ["flights", "messy"])
+def test_a_demo_shows_what_its_notebook_shows(shell, tmp_path, monkeypatch, name):
+    """Both demos, one with a part of its data; `messy` is tagged by its headings first."""
+    part = {"flights": 10, "messy": 1}[name]
+    pd = pytest.importorskip("pandas")
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    for directory in (shell.directory, tmp_path / "plain"):
+        (directory / "data").mkdir(parents=True)
+        for table in (DEMOS / "data").glob("*.parquet"):
+            pd.read_parquet(table).iloc[::part].to_parquet(directory / "data" / table.name)
+    before = (DEMOS / f"{name}.ipynb").read_bytes()
+    path = shell.directory / f"{name}.ipynb"
+    path.write_bytes(before)
+    if name == "messy":
+        assert shell("tag", path.name).code == 0
+        before = path.read_bytes()
+    process = shell.start("run", path.name, "--json")
+    expected = plainly(tmp_path / "plain", json.loads(before))
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err + out
+    executed = json.loads(Path(json.loads(out.splitlines()[-1])["executed_notebook"]).read_text())
+    found = shown(executed["cells"])
+    assert sum(map(len, found)) > 20
+    for number, (parts, wanted) in enumerate(zip(found, expected, strict=True), start=1):
+        assert parts == wanted, f"cell {number}"
+    assert path.read_bytes() == before
