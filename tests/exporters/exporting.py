@@ -21,9 +21,8 @@ from tests.builders import notebook_json
 SNAPSHOTS = Path(__file__).parents[1] / "snapshots" / "exporters"
 
 
-def source_of(*cells: str, name: str = "demo", **changes: Any) -> ExportSource:
-    """What an exporter gets for cells that compile."""
-    content = notebook_json(*cells)
+def source_of(content: dict[str, Any], *, name: str = "demo", **changes: Any) -> ExportSource:
+    """What an exporter gets for a notebook that compiles."""
     notebook, diagnostics = parse_notebook(content, name=name)
     compilation = compile_notebook(notebook, earlier=diagnostics)
     assert compilation.pipeline is not None, compilation.diagnostics
@@ -42,12 +41,17 @@ def source_of(*cells: str, name: str = "demo", **changes: Any) -> ExportSource:
 
 def exported(exporter: Exporter, *cells: str, name: str = "demo", **changes: Any) -> Export:
     """The export of cells that compile."""
-    return exporter.export(source_of(*cells, name=name, **changes))
+    return exporter.export(source_of(notebook_json(*cells), name=name, **changes))
 
 
 def script_of(*cells: str, name: str = "demo") -> str:
     """The text of the script; fails when there is none."""
-    export = exported(ScriptExporter(), *cells, name=name)
+    return script_of_notebook(notebook_json(*cells), name=name)
+
+
+def script_of_notebook(content: dict[str, Any], *, name: str) -> str:
+    """The text of the script for a whole notebook."""
+    export = ScriptExporter().export(source_of(content, name=name))
     assert not export.errors, export.errors
     (text,) = export.files.values()
     return text

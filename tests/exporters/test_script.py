@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from nbpipe.exporters.script import ScriptExporter
-from tests.exporters.exporting import assert_snapshot, exported, script_of
+from nbpipe.notebook.parse import notebook_json
+from tests.exporters.exporting import assert_snapshot, exported, script_of, script_of_notebook
 
 FLIGHTS = [
     "# markdown\n# Late flights\n\nWhich will be late?",
@@ -163,6 +166,27 @@ def run_script(folder, cells, *arguments):
         text=True,
         check=False,
     )
+
+
+@pytest.mark.slow
+def test_the_demo_runs_as_a_script(tmp_path):
+    for module in ("sklearn", "pyarrow", "matplotlib", "threadpoolctl"):
+        pytest.importorskip(module)
+    demo = Path(__file__).parents[2] / "demo_notebooks"
+    content = notebook_json((demo / "flights.ipynb").read_text(encoding="utf-8"))
+    (tmp_path / "flights.py").write_text(script_of_notebook(content, name="flights"))
+    (tmp_path / "data").symlink_to(demo / "data")
+    done = subprocess.run(
+        [sys.executable, "flights.py", "--sample-share", "0.05", "--max-iter=5"],
+        cwd=tmp_path,
+        env=os.environ | {"MPLBACKEND": "agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "336,776 flights, 16 carriers, 105 destinations" in done.stdout
+    assert "best model:" in done.stdout
 
 
 # ---- names ------------------------------------------------------------------------------------

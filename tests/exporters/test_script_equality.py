@@ -151,6 +151,10 @@ CASES: dict[str, list[str]] = {
         "y = 7",
         "%%step b\nprint(y, eval('x + y'))\nprint('x' in globals(), 'x' in locals())",
     ],
+    "text as code that names a step": [
+        "%%step load\nexec('load = 3')",
+        "%%step show\nprint(eval('load + 1'))",
+    ],
     "the namespace as a whole": [
         "%%step a\nx = 1\nglobals()['w'] = 5",
         "%%step b\nprint(w, sorted(k for k in globals() if k in ('x', 'w')))",

@@ -56,7 +56,7 @@ def script_text(
     units = units_of(placement)
     wanted = {o.variable for step in pipeline.steps for o in step.outputs if o.required}
     traffic = traffic_of(placement, units, wanted)
-    names = FreeNames({*SUPPORT}.union(*(piece.facts.mentioned for piece in selection.pieces)))
+    names = FreeNames({*SUPPORT, *_names_in(selection.pieces)})
     main = names.take("main", "run_pipeline")
     reader = names.take("read_parameters", "read_arguments")
     loop = names.take("run_steps", "run_all")
@@ -83,6 +83,14 @@ def script_text(
     ]
     start = f'if __name__ == "__main__":\n    {main}()'
     return "\n\n\n".join(["\n\n".join(filter(None, top)), *sections, start]) + "\n"
+
+
+def _names_in(pieces: Sequence[Piece]) -> set[str]:
+    """Give the names that the notebook uses; code in texts may use any word there is."""
+    names = set[str]().union(*(piece.facts.mentioned for piece in pieces))
+    if any(piece.facts.sees_all for piece in pieces):
+        names |= {word for piece in pieces for word in re.findall(r"[^\W\d]\w*", piece.text)}
+    return names
 
 
 def _header(pipeline: Pipeline, version: str) -> str:
@@ -210,25 +218,22 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 def _body_blocks(unit: Unit, border: Traffic, style: _Style) -> Iterator[Block]:
     for cell, group in itertools.groupby(unit.pieces, key=lambda piece: piece.cell.id):
-        pieces = list(group)
         heading = style.headings.get(cell, "") if unit.step else ""
-        last = ""
-        for piece in pieces:
-            last = function_text(
+        unshown: list[Piece] = []
+        for piece in group:
+            text = function_text(
                 piece,
                 module_level=frozenset(border.globals),
                 modules=style.modules,
                 figures=style.figures,
             )
-            if last.strip():
-                yield Block(cell=cell, text=last, gap=piece.gap, heading=heading)
+            unshown.append(piece)
+            if text.endswith(_SHOW_FIGURES):
+                unshown.clear()
+            if text.strip():
+                yield Block(cell=cell, text=text, gap=piece.gap, heading=heading)
                 heading = ""
-        if (
-            style.figures
-            and pieces[0].origin is Origin.STEP
-            and draws(pieces, style.drawing)
-            and last.strip() != _SHOW_FIGURES
-        ):
+        if style.figures and unit.step and draws(unshown, style.drawing):
             yield Block(cell=cell, text=_SHOW_FIGURES)
 
 
