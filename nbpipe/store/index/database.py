@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 import threading
 import time
@@ -31,6 +32,7 @@ Row: TypeAlias = sqlite3.Row
 SqlValue: TypeAlias = str | int | float | None
 
 BUSY_SECONDS: Final = 30
+_SHARED_MEMORY_BYTES: Final = 32_768
 
 
 class Database:
@@ -257,9 +259,18 @@ def _explain(error: sqlite3.Error, path: Path) -> NbpipeError:
             f"The index {path} has been busy for {BUSY_SECONDS} s.",
             hint="Another nbpipe process is writing; try again when it is done.",
         )
-    if name.startswith("SQLITE_FULL"):
+    # Without room for the shared memory beside the index, SQLite speaks of an I/O error.
+    is_full = name.startswith("SQLITE_IOERR") and _free_bytes(path.parent) < _SHARED_MEMORY_BYTES
+    if is_full or name.startswith("SQLITE_FULL"):
         return StoreUnavailableError(
             f"Cannot write the index {path}: the disk is full.",
-            hint="Free some space; `nbpipe gc` deletes unused results.",
+            hint="Free some space first; then `nbpipe gc` deletes unused results.",
         )
     return StoreUnavailableError(f"Cannot use the index {path}: {error}.")
+
+
+def _free_bytes(directory: Path) -> int:
+    try:
+        return shutil.disk_usage(directory).free
+    except OSError:
+        return _SHARED_MEMORY_BYTES
