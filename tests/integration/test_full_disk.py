@@ -86,18 +86,9 @@ def test_a_limit_on_the_size_of_files(shell):
     """The same for a limit of the process, which needs no right to mount anything."""
     shell.write("book.ipynb", *CELLS)
     assert shell("run", "book.ipynb", "--until", "small").code == 0
-    limited = [
-        "bash",
-        "-c",
-        'ulimit -f 2000; exec "$@"',
-        "-",
-        *COMMAND,
-        "run",
-        "book.ipynb",
-        "--json",
-    ]
+    limited = ["bash", "-c", 'ulimit -f 2000; exec "$@"', "-", *COMMAND]
     done = subprocess.run(
-        [*limited, *COMMAND, "run", "book.ipynb", "--json"],
+        [*limited, "run", "book.ipynb", "--json"],
         cwd=shell.directory,
         env=shell.environ | {"MPLBACKEND": "agg"},
         capture_output=True,
