@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from nbpipe.dataflow.origins import FRESH, NO_NAMES, joined, origin_of_name
-from nbpipe.dataflow.scopes import ScopeFinder, ScopeNode, is_class, is_global
+from nbpipe.dataflow.scopes import ScopeFinder, ScopeNode, Table, is_class, is_global
 from nbpipe.model.flow import (
     Bind,
     Branch,
@@ -48,7 +48,7 @@ class Scope:
         nested: it makes functions itself.
     """
 
-    table: symtable.SymbolTable
+    table: Table
     events: list[Event]
     is_class: bool = False
     local: dict[str, Origin] = field(default_factory=dict)

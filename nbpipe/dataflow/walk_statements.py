@@ -63,9 +63,12 @@ class StatementWalker:
                 self._record.scope.returns.append(self._expressions.value(value))
             case ast.If(test=test):
                 self._expressions.value(test)
-                with self._record.branch(bound_names(node.body) & bound_names(node.orelse)):
+                with self._record.branch():
                     self.block(node.body)
-                    self.block(node.orelse)
+                if node.orelse:
+                    # A way of its own: what the body binds is not bound here.
+                    with self._record.branch(bound_names(node.body) & bound_names(node.orelse)):
+                        self.block(node.orelse)
             case ast.While(test=test):
                 self._expressions.value(test)
                 with self._record.branch():
@@ -185,11 +188,14 @@ class StatementWalker:
         arguments = node.args
         self._expressions.defaults(arguments)
         every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
-        for argument in (*every, arguments.vararg, arguments.kwarg):
-            if argument is not None and argument.annotation is not None:
-                self._expressions.value(argument.annotation)
-        if node.returns is not None:
-            self._expressions.value(node.returns)
+        # Under `from __future__ import annotations`, which may stand in another cell, they are
+        # text: so none of them is missed when it has no value.
+        with self._record.guarded(catches=True):
+            for argument in (*every, arguments.vararg, arguments.kwarg):
+                if argument is not None and argument.annotation is not None:
+                    self._expressions.value(argument.annotation)
+            if node.returns is not None:
+                self._expressions.value(node.returns)
         with self._record.function(node) as scope:
             self.block(node.body)
         return scope.flow(node)
