@@ -209,7 +209,7 @@ def test_a_hundred_megabytes_of_text(shell):
     finished = [json.loads(line) for line in out.splitlines()]
     assert "90,000,000 bytes of printed text left out" in json.dumps(finished)
     # The largest child so far, in kB: this one prints more than it may keep.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < max(usage.ru_maxrss, 400_000)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(usage.ru_maxrss, 400_000)
     executed = Path(finished[-1]["executed_notebook"])
     assert executed.stat().st_size < 11_000_000
 

@@ -100,7 +100,7 @@ class PolarsFrames:
         sink = io.BytesIO()
         try:
             frame.write_ipc(sink, compression="uncompressed")
-            loaded = pl.read_ipc(io.BytesIO(sink.getbuffer()))
+            loaded = pl.read_ipc(io.BytesIO(sink.getvalue()))
         except Exception:  # noqa: BLE001 - Polars panics with exceptions of its own
             return None
         is_same = (
@@ -108,7 +108,7 @@ class PolarsFrames:
             and loaded.height == frame.height
             and loaded.equals(frame, null_equal=True)
         )
-        return Serialized(head=[sink.getbuffer(), kind]) if is_same else None
+        return Serialized(head=[sink.getvalue(), kind]) if is_same else None
 
     def load(self, head: memoryview, buffers: Sequence[memoryview]) -> object:  # noqa: ARG002
         """Give the frame or series."""

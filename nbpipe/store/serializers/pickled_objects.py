@@ -113,7 +113,7 @@ def _dump(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pickler.dump(value)
-    return _Pass(file.getbuffer(), buffers, pickler)
+    return _Pass(memoryview(file.getvalue()), buffers, pickler)
 
 
 class _Reading:
