@@ -103,6 +103,12 @@ class Database:
         with self._connection() as connection:
             connection.close()
 
+    def __del__(self) -> None:
+        # A command that ends need not close its store; the process that opened it still should.
+        connection = getattr(self, "_open", None)
+        if connection is not None and self._process == os.getpid():
+            connection.close()
+
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         # SQLite connections must not cross a fork, and another thread may have held the lock when
@@ -161,7 +167,14 @@ def _connect_for_reading(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         connection.close()
         connection = _connect(path, "ro&immutable=1")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        except sqlite3.Error:
+            connection.close()
+            raise
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
