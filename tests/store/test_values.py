@@ -223,7 +223,7 @@ def test_storing_twice_gives_the_same_digests_and_no_more_blobs(tmp_path):
         ("x = {'a': 1, 'b': 2}", "x['a'] = x.pop('a')", True),
         ("x = np.arange(9.)", "x[3] = -1", True),
         ("x = np.arange(9.)", "x.sum(); x[1:]; x + 1", False),
-        ("x = np.arange(9.)", "x.shape = (3, 3)", True),
+        ("x = np.arange(9.)", "x.resize((3, 3), refcheck=False)", True),
         ("x = pd.DataFrame({'a': [1, 2]})", "x.insert(0, 'z', 1)", True),
         ("x = pd.DataFrame({'a': [1, 2]})", "x.loc[0, 'a'] = 5", True),
         ("x = pd.DataFrame({'a': [1, 2]})", "x.index.name = 'i'", True),

@@ -178,7 +178,7 @@ def test_a_store_that_may_only_be_read_is_read(is_open_elsewhere):
         if not is_open_elsewhere:
             database.close()
         code = f"""
-import os
+import os, urllib.parse  # What is imported late could not be read by the other user.
 from pathlib import Path
 from nbpipe.store.index.database import Database
 from nbpipe.errors import StoreUnavailableError
