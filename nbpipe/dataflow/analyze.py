@@ -20,9 +20,9 @@ from nbpipe.model.flow import CellFlow, Statement, Trouble
 
 def analyze(source: str) -> CellFlow:
     """Say what a cell does. Code that Python cannot compile gives a trouble and no statements."""
-    # As Python reads source: any line end is a line end.
-    python = ipython.to_python(source.replace("\r\n", "\n").replace("\r", "\n"))
     try:
+        # As Python reads source: any line end is a line end.
+        python = ipython.to_python(source.replace("\r\n", "\n").replace("\r", "\n"))
         tree = ipython.parse(python)
         record = Recorder(module_table(python))
     except SyntaxError as error:

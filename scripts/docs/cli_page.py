@@ -28,7 +28,7 @@ _EXIT_CODES: Final = {"run": "0, 1, 2, 4, 130", "step": "0, 1, 2, 4, 5, 130"}
 
 def cli_page(_root: Path) -> str:
     """Make the page."""
-    context = click.Context(cli, info_name="nbpipe")
+    context = click.Context(cli, info_name="nbpipe", help_option_names=["-h", "--help"])
     parts = [_INTRODUCTION]
     for title, group in COMMANDS.items():
         rows = [

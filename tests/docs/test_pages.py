@@ -66,7 +66,7 @@ def test_commands_exist_with_their_options(block: Block) -> None:
         if words[0] != "nbpipe":
             continue
         assert words[1] in NAMES, line
-        command = cli.get_command(click.Context(cli), words[1])
+        command = cli.get_command(click.Context(cli, help_option_names=["-h", "--help"]), words[1])
         assert command is not None
         try:
             command.make_context(words[1], words[2:])

@@ -41,7 +41,7 @@ def test_the_generated_files_are_fresh(generator: ModuleType) -> None:
 
 @pytest.mark.parametrize("name", [name for group in COMMANDS.values() for name in group])
 def test_a_command_has_its_place_with_all_its_options(name: str) -> None:
-    command = cli.get_command(click.Context(cli), name)
+    command = cli.get_command(click.Context(cli, help_option_names=["-h", "--help"]), name)
     assert command is not None
     found = re.search(
         rf"^## nbpipe {name}\n(.*?)(?=^## |\Z)", reference("cli.md"), re.MULTILINE | re.DOTALL
