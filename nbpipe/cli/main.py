@@ -61,6 +61,8 @@ class CommandTable(click.Group):
             if cmd_name in group:
                 module = importlib.import_module(f"nbpipe.cli.{group[cmd_name][0]}")
                 command: click.Command = getattr(module, f"{cmd_name}_command")
+                # Also when it is called by itself, without this group around it.
+                command.context_settings = CONTEXT | command.context_settings
                 return command
         return None
 
