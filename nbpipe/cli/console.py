@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -64,7 +65,10 @@ def _echo(text: str, stream: TextIO) -> None:
     try:
         # Click would end the process with the exit code of a failed step.
         click.echo(text, file=stream, color=wants_colour(stream))
-    except BrokenPipeError:
+    except OSError as error:
+        # EIO: the terminal was closed.
+        if error.errno not in {errno.EPIPE, errno.EIO}:
+            raise
         raise OutputClosedError from None
 
 

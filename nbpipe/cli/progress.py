@@ -36,6 +36,7 @@ _MARKS: Final = {
     StepState.CANCELLED: ("-", "yellow"),
 }
 _LONGEST_REASON: Final = 90
+_LONGEST_MESSAGE: Final = 300
 
 
 class Lines:
@@ -56,8 +57,8 @@ class Lines:
                     self._live.start(event.step, event.reason)
             case StepRetried():
                 wait = f" in {duration_text(event.delay_seconds)}" if event.delay_seconds else ""
-                self._say(f"↻ {event.step}: attempt {event.attempt} failed "
-                          f"({event.failure.message}); again{wait}")  # fmt: skip
+                failed = _cut(event.failure.message, _LONGEST_REASON)
+                self._say(f"↻ {event.step}: attempt {event.attempt} failed ({failed}); again{wait}")
             case StepFinished():
                 self._saved += event.seconds_saved
                 if self._live:
@@ -89,11 +90,9 @@ class Lines:
         reason = step_run.reason
         if step_run.state is StepState.REUSED:
             took, reason = "", f"saved {duration_text(seconds_saved)}"
-        if len(reason) > _LONGEST_REASON:
-            reason = reason[: _LONGEST_REASON - 1] + "…"
         state = click.style(f"{mark} {step_run.state.value:<9}", fg=colour)
         line = f"{state}  {step_run.step:<{self._width}}  {took:>8}"
-        return f"{line}  {click.style(reason, dim=True)}".rstrip()
+        return f"{line}  {click.style(_cut(reason, _LONGEST_REASON), dim=True)}".rstrip()
 
     def _summarise(self, run: Run) -> None:
         counts: dict[StepState, int] = {}
@@ -104,6 +103,10 @@ class Lines:
         saved = f", {duration_text(self._saved)} saved" if self._saved >= 0.05 else ""
         say()
         say(f"{run.pipeline}: {', '.join(parts)} in {duration_text(took)}{saved}  (run {run.id})")
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 class _LiveSteps:
@@ -234,7 +237,8 @@ def print_step_failure(step: StepName, failure: StepFailure, executed: str) -> N
         line = f", line {failure.line}" if failure.line is not None else ""
         place = f" in cell {failure.cell_number}{line}"
     say()
-    say(f"{click.style(f'step {step} failed', fg='red', bold=True)}{place}: {failure.message}")
+    head = click.style(f"step {step} failed", fg="red", bold=True)
+    say(f"{head}{place}: {_cut(failure.message, _LONGEST_MESSAGE)}")
     if failure.traceback:
         say()
         for text in failure.traceback.rstrip().split("\n"):

@@ -226,7 +226,7 @@ class RunLoop:
 
     def _because(self, found: Changes) -> str:
         changers = [
-            f"step '{step.name}' changed {', '.join(repr(str(n)) for n in sorted(found[step.own]))}"
+            f"step '{step.name}' changed {', '.join(map(_called, sorted(found[step.own])))}"
             for step in self._pipeline.steps
             if step.own in found
         ]
@@ -501,3 +501,8 @@ class RunLoop:
             f"Step '{step}' has no stored result, and only {wanted} may run.",
             hint=f"Run it first, with the same parameters. (nbpipe run: --until {wanted})",
         )
+
+
+def _called(variable: Variable) -> str:
+    """Give a variable as people know it: a random stream has no name of theirs."""
+    return f"the {variable[1:]} stream" if variable.startswith("@") else f"'{variable}'"

@@ -1,4 +1,4 @@
-"""Ctrl-C: once to end cleanly, twice to end now."""
+"""Ctrl-C, or a terminal that is closed: once to end cleanly, twice to end now."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def signals_caught(cancel: Callable[[], None]) -> Iterator[None]:
-    """Call `cancel` at the first SIGINT or SIGTERM; raise KeyboardInterrupt at the second.
+    """Call `cancel` at the first such signal; raise KeyboardInterrupt at the second.
 
     Outside the main thread signals are somebody else's, and nothing is changed.
     """
@@ -23,14 +23,18 @@ def signals_caught(cancel: Callable[[], None]) -> Iterator[None]:
         return
 
     def first(_number: int, _frame: FrameType | None) -> None:
-        for each in _SIGNALS:
+        for each in caught:
             signal.signal(each, second)
         cancel()
 
     def second(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {each: signal.signal(each, first) for each in _SIGNALS}
+    caught = list(_SIGNALS)
+    # Under `nohup` it is ignored, and stays so.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        caught.append(signal.SIGHUP)
+    before = {each: signal.signal(each, first) for each in caught}
     try:
         yield
     finally:

@@ -66,7 +66,7 @@ def test_an_interrupted_sweep_goes_no_further_and_says_how_to_go_on(book):
     words = ["--sweep", "-p", "name=y z,w", "--store", "my store"]
     process = book.start("run", "book.ipynb", *words)
     wait_until(lambda: is_running(book))
-    kill(process, signal.SIGINT)
+    kill(process, signal.SIGHUP)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "")
     assert err.count("To resume from here: ") == 1
