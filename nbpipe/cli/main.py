@@ -62,7 +62,7 @@ class CommandTable(click.Group):
                 module = importlib.import_module(f"nbpipe.cli.{group[cmd_name][0]}")
                 command: click.Command = getattr(module, f"{cmd_name}_command")
                 # Also when it is called by itself, without this group around it.
-                command.context_settings = CONTEXT | command.context_settings
+                command.context_settings = {**CONTEXT, **command.context_settings}
                 return command
         return None
 
