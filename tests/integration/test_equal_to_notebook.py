@@ -88,22 +88,16 @@ CASES = {
             "#| step: last\nprint(np.random.rand(), random.random())\ndf.sample(3)",
         )
     ),
-    "a seed among the settings": Case(
+    "settings and places, a seed among them": Case(
         (
-            "import numpy as np\nnp.random.seed(7)\nnp.set_printoptions(precision=3)",
-            "#| step: one\na = np.random.rand(3)\na",
-            "#| step: two\nnp.random.shuffle(a)\na",
-            "#| step: three\nprint(a, np.random.randint(100))",
-        )
-    ),
-    "settings and places": Case(
-        (
-            "import os\nimport warnings\nimport pandas as pd",
+            "import os\nimport warnings\nimport numpy as np\nimport pandas as pd\n"
+            "np.random.seed(7)\nnp.set_printoptions(precision=3)",
             "#| step: first\npd.set_option('display.precision', 2)\nos.chdir('data')\n"
-            "os.environ['MODE'] = 'fast'\nwarnings.filterwarnings('ignore')",
-            "#| step: second\ndf = pd.read_csv('table.csv') / 7\ndf",
+            "os.environ['MODE'] = 'fast'\nwarnings.filterwarnings('ignore')\n"
+            "a = np.random.rand(3)\na",
+            "#| step: second\nnp.random.shuffle(a)\ndf = pd.read_csv('table.csv') / 7\ndf",
             "#| step: third\nprint(os.path.basename(os.getcwd()), os.environ['MODE'])\n"
-            "warnings.warn('loud')\ndf",
+            "warnings.warn('loud')\nprint(a, np.random.randint(100))\ndf",
         ),
         {"data/table.csv": TABLE},
     ),

@@ -144,13 +144,12 @@ def test_a_sweep_shares_what_does_not_depend_on_it(shell):
 
 
 def test_which_steps_run(shell):
-    """`--until`, `--from`, `--only` and `--force`, over a chain a → b → c and a step beside it."""
+    """`--until`, `--from`, `--only` and `--force`, over a chain a → b → c."""
     shell.write(
         "book.ipynb",
         "#| step: a\nimport os\nx = os.urandom(4)",
         "#| step: b\ny = x + os.urandom(4)",
         "#| step: c\nprint(len(y))",
-        "#| step: beside\nz = 1",
     )
 
     def states(*words):
@@ -167,8 +166,6 @@ def test_which_steps_run(shell):
         "b": "succeeded",
         "c": "succeeded",
     }
-    refused = shell("run", "book.ipynb", "--json", "--only", "beside", "--store", "new")
-    assert refused.states == {"beside": "succeeded"}
     refused = shell("run", "book.ipynb", "--json", "--only", "c", "--store", "new")
     assert (refused.code, refused.summary["state"]) == (2, "refused")
     assert "--until c" in refused.err
