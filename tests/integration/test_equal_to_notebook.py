@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 
 from tests.builders import notebook_json
+from tests.integration.plain_runs import plainly, shown
 
 pytestmark = pytest.mark.slow
-
-DEMOS = Path(__file__).parents[2] / "demo_notebooks"
 
 LIBRARY = """
 def clean(df):
@@ -136,56 +130,6 @@ CASES = {
         )
     ),
 }
-TIMES = re.compile(r"^(CPU times|Wall time): .*\n", re.MULTILINE)
-
-
-def shown(cells: list[dict[str, Any]]) -> list[list[tuple[str, ...]]]:
-    """What each cell shows: text by stream, values as text and HTML, exceptions."""
-    found = []
-    for cell in cells:
-        if cell["cell_type"] != "code":
-            continue
-        parts: list[tuple[str, ...]] = []
-        for output in cell.get("outputs", []):
-            if output["output_type"] == "stream":
-                # Warnings name the file of a cell, and with it the process id of its kernel.
-                text = re.sub(r"ipykernel_\d+", "ipykernel", "".join(output["text"]))
-                text = text.replace("\r\n", "\n")  # How a shell ends its lines in a terminal.
-                if parts and parts[-1][0] == output["name"]:
-                    parts[-1] = (output["name"], parts[-1][1] + text)
-                else:
-                    parts.append((output["name"], text))
-            elif output["output_type"] == "error":
-                parts.append(("error", output["ename"], output["evalue"]))
-            else:
-                data = output["data"]
-                plain, html = ("".join(data.get(kind, "")) for kind in ("text/plain", "text/html"))
-                parts.append((output["output_type"], without_addresses(plain), numbered(html)))
-        if "%time" in "".join(cell["source"]):
-            parts = [(name, *(TIMES.sub("", text) for text in texts)) for name, *texts in parts]
-        found.append(parts)
-    return found
-
-
-def without_addresses(text: str) -> str:
-    return re.sub(r"0x[0-9a-f]{6,}", "0x…", text)
-
-
-def numbered(html: str) -> str:
-    """scikit-learn numbers the pictures of its models, counting from 1 in each kernel."""
-    return re.sub(r"sk-(container-id|estimator-id)-[\w-]+", r"sk-\1", html)
-
-
-def plainly(directory: Path, notebook: dict[str, Any]) -> list[list[tuple[str, ...]]]:
-    """What the notebook shows when its tagged cells, and what they need, run in one kernel."""
-    node = nbformat.reads(json.dumps(notebook), as_version=4)
-    client = NotebookClient(
-        node, kernel_name="python3", allow_errors=False, resources={"metadata": {"path": directory}}
-    )
-    # What a cell raises is shown below it.
-    with contextlib.suppress(CellExecutionError):
-        client.execute()
-    return shown(node["cells"])
 
 
 def laid_out(directory: Path, files: dict[str, str]) -> Path:
@@ -245,31 +189,3 @@ def test_a_value_that_cannot_travel_is_refused_by_name(shell):
     assert "Cannot store 'conn' (sqlite3.Connection)" in failed.err
     assert "'conn' is needed by query" in failed.err
     assert "put the cells that use it into one step" in failed.err
-
-
-@pytest.mark.parametrize("name", ["flights", "messy"])
-def test_a_demo_shows_what_its_notebook_shows(shell, tmp_path, monkeypatch, name):
-    """Both demos, one with a part of its data; `messy` is tagged by its headings first."""
-    part = {"flights": 10, "messy": 1}[name]
-    pd = pytest.importorskip("pandas")
-    monkeypatch.setenv("PYTHONHASHSEED", "0")
-    for directory in (shell.directory, tmp_path / "plain"):
-        (directory / "data").mkdir(parents=True)
-        for table in (DEMOS / "data").glob("*.parquet"):
-            pd.read_parquet(table).iloc[::part].to_parquet(directory / "data" / table.name)
-    before = (DEMOS / f"{name}.ipynb").read_bytes()
-    path = shell.directory / f"{name}.ipynb"
-    path.write_bytes(before)
-    if name == "messy":
-        assert shell("tag", path.name).code == 0
-        before = path.read_bytes()
-    process = shell.start("run", path.name, "--json")
-    expected = plainly(tmp_path / "plain", json.loads(before))
-    out, err = process.communicate(timeout=200)
-    assert process.returncode == 0, err + out
-    executed = json.loads(Path(json.loads(out.splitlines()[-1])["executed_notebook"]).read_text())
-    found = shown(executed["cells"])
-    assert sum(map(len, found)) > 20
-    for number, (parts, wanted) in enumerate(zip(found, expected, strict=True), start=1):
-        assert parts == wanted, f"cell {number}"
-    assert path.read_bytes() == before
