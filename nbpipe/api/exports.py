@@ -27,11 +27,10 @@ def export(workspace: Workspace, target: str) -> Export:
         PluginError: the exporter cannot be loaded.
     """
     pipeline = workspace.pipeline
-    imports = sorted({module for step in pipeline.steps for module in step.imports})
     source = ExportSource(
         pipeline=pipeline,
         notebook=stripped(workspace.notebook),
-        environment=environment_files(imports),
+        environment=environment_files(pipeline.imports),
         version=__version__,
     )
     return exporters().get(target).export(source)

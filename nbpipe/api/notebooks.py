@@ -34,8 +34,7 @@ def bundle_texts(workspace: Workspace) -> Mapping[str, str]:
     own = {step.own for step in pipeline.steps}
     learned = {source: names for source, names in workspace.learned.items() if source in own}
     files = bundle_files(pipeline, workspace.notebook, compiler=__version__, learned=learned)
-    imports = sorted({module for step in pipeline.steps for module in step.imports})
-    for name, text in environment_files(imports).items():
+    for name, text in environment_files(pipeline.imports).items():
         files[f"environment/{name}"] = text
     return files
 

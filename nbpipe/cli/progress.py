@@ -18,7 +18,6 @@ from nbpipe.runner.listening import (
     RunBegan,
     RunEvent,
     RunFinished,
-    RunListener,
     StepFinished,
     StepRetried,
     StepStarted,
@@ -253,6 +252,3 @@ def print_step_failure(step: StepName, failure: StepFailure, executed: str) -> N
 def follower(*, as_json: bool) -> Lines | JsonLines:
     """Give the follower for these options."""
     return JsonLines() if as_json else Lines()
-
-
-__all__ = ["JsonLines", "Lines", "RunListener", "follower"]

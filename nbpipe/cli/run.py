@@ -19,7 +19,7 @@ from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.diagnostic import Severity
 from nbpipe.model.digest import digest_structure
 from nbpipe.model.names import StepName, Variable
-from nbpipe.model.pipeline import ParameterValue
+from nbpipe.model.pipeline import ParameterValue, Pipeline
 from nbpipe.model.run import Run, RunState, StepState
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.workspace import Workspace, open_workspace
@@ -139,9 +139,9 @@ def _check_target(out: Path, workspace: Workspace) -> None:
 
 
 def _one(
-    pipeline: object, words: tuple[str, ...], file: Path | None
+    pipeline: Pipeline, words: tuple[str, ...], file: Path | None
 ) -> tuple[dict[Variable, ParameterValue], ...]:
-    return (read_parameters(pipeline, words, file),)  # type: ignore[arg-type]
+    return (read_parameters(pipeline, words, file),)
 
 
 def _run_one(

@@ -140,7 +140,7 @@ def _step(
         parameters=tuple(sorted(draft.parameters)),
         after=tuple(dict.fromkeys((*options.after, *writers))),
         code=_code_digest(draft, mentioned),
-        own=digest_structure([[s.normal for s in f.statements] for _, _, f in draft.cells]),
+        own=own_digest(flow for _, _, flow in draft.cells),
         definitions=_definition_digests(replayed, draft, linker),
         imports=tuple(
             sorted({m for s in (*own, *(c.statement for c in replayed)) for m in s.modules if m})
@@ -284,6 +284,11 @@ def _outputs(draft: StepDraft, readers: Mapping[Variable, list[StepName]]) -> tu
 
 
 # ---- digests ----------------------------------------------------------------------------------
+
+
+def own_digest(flows: Iterable[CellFlow]) -> Digest:
+    """Digest of the normalised source of a step's own cells: the key of learned effects."""
+    return digest_structure([[s.normal for s in flow.statements] for flow in flows])
 
 
 def _code_digest(draft: StepDraft, mentioned: list[Code]) -> Digest:

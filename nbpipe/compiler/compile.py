@@ -8,7 +8,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from nbpipe.compiler.assemble import assemble
+from nbpipe.compiler.assemble import assemble, own_digest
 from nbpipe.compiler.draft import StepDraft
 from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.linking import Linker
@@ -104,11 +104,6 @@ def _source_facts(cell: Cell) -> list[str]:
 
 def _own_digest(notebook: Notebook, name: StepName, flows: Mapping[CellId, CellFlow]) -> Digest:
     return own_digest([flows[cell.id] for cell in _cells_of(notebook, name)])
-
-
-def own_digest(flows: Iterable[CellFlow]) -> Digest:
-    """Digest of the normalised source of a step's own cells: the key of learned effects."""
-    return digest_structure([[s.normal for s in flow.statements] for flow in flows])
 
 
 def _cells_of(notebook: Notebook, name: StepName) -> list[Cell]:

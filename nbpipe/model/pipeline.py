@@ -204,6 +204,11 @@ class Pipeline:
         return invert([step.name for step in self.steps], self.upstream_by_step)
 
     @property
+    def imports(self) -> tuple[str, ...]:
+        """The modules that its steps import."""
+        return tuple(sorted({module for step in self.steps for module in step.imports}))
+
+    @property
     def edges(self) -> tuple[Edge, ...]:
         """Every edge, by downstream step and variable."""
         found: list[Edge] = []

@@ -30,6 +30,5 @@ class FreeNames:
 
 def module_name(pipeline: Pipeline) -> str:
     """Give a module name for the pipeline that hides no module its code imports."""
-    imported = {module for step in pipeline.steps for module in step.imports}
     name = pipeline.name.replace("-", "_")
-    return FreeNames({*sys.stdlib_module_names, *imported}).take(name, f"{name}_pipeline")
+    return FreeNames({*sys.stdlib_module_names, *pipeline.imports}).take(name, f"{name}_pipeline")
