@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -79,18 +79,12 @@ class Workspace:
         """Open the store that goes with it."""
         return ArtifactStore.open(self.store_path, create=create)
 
-    def recompiled(self, learned: Learned) -> Pipeline:
-        """Give the pipeline with what runs have found out about its steps taken into account."""
-        compilation = _compiled(self.notebook, self.path, learned)
-        return Workspace(
-            path=self.path,
-            directory=self.directory,
-            notebook=self.notebook,
-            compilation=compilation,
-            settings=self.settings,
-            store_path=self.store_path,
-            learned=learned,
-        ).pipeline
+    def with_learned(self, found: Learned) -> Workspace:
+        """Compile anew, with what runs have found out about steps taken into account, too."""
+        learned = merged(self.learned, found)
+        name = self.pipeline.name if self.is_bundle else self.path.stem
+        compilation = _compiled(self.notebook, name, learned)
+        return replace(self, compilation=compilation, learned=learned)
 
 
 def open_workspace(path: Path | str, *, store: Path | str | None = None) -> Workspace:
@@ -115,7 +109,7 @@ def open_workspace(path: Path | str, *, store: Path | str | None = None) -> Work
         path=path,
         directory=directory,
         notebook=notebook,
-        compilation=_compiled(notebook, path, learned),
+        compilation=_compiled(notebook, path.stem, learned),
         settings=settings,
         store_path=store_path,
         learned=learned,
@@ -177,24 +171,27 @@ def _open_bundle(path: Path, directory: Path, settings: Settings, store_path: Pa
             hint="Give a notebook, or a bundle made by: nbpipe compile NOTEBOOK",
         )
     pipeline = read_manifest(_text_of(manifest), where=str(manifest))
-    learned = {
-        **read_effects(path / "effects.json"),
-        **read_effects(effects_path(store_path, pipeline.name)),
-    }
+    bundled = read_effects(path / "effects.json")
+    learned_since = read_effects(effects_path(store_path, pipeline.name))
     if not (path / "notebook.ipynb").is_file():
         raise ConfigurationError(
             f"The bundle {path} lacks notebook.ipynb.", hint="Compile the notebook again."
         )
     notebook = read_notebook(path / "notebook.ipynb")
-    return Workspace(
+    workspace = Workspace(
         path=path,
         directory=directory,
         notebook=notebook,
         compilation=Compilation(pipeline=pipeline, diagnostics=()),
         settings=settings,
         store_path=store_path,
-        learned=learned,
+        learned=bundled,
     )
+    is_news = any(
+        not {*learned_since.get(step.own, ())} <= {*bundled.get(step.own, ())}
+        for step in pipeline.steps
+    )
+    return workspace.with_learned(learned_since) if is_news else workspace
 
 
 def _text_of(path: Path) -> str:
@@ -230,12 +227,19 @@ def read_notebook(path: Path) -> Mapping[str, object]:
         ) from None
 
 
-def _compiled(notebook: Mapping[str, object], path: Path, learned: Learned) -> Compilation:
-    parsed, diagnostics = parse_notebook(notebook, name=path.stem)
+def _compiled(notebook: Mapping[str, object], name: str, learned: Learned) -> Compilation:
+    parsed, diagnostics = parse_notebook(notebook, name=name)
     return compile_notebook(parsed, earlier=diagnostics, learned=learned)
 
 
 # ---- learned effects --------------------------------------------------------------------------
+
+
+def merged(learned: Learned, more: Learned) -> Learned:
+    """Give what either knows."""
+    return {
+        source: {*learned.get(source, ()), *more.get(source, ())} for source in (*learned, *more)
+    }
 
 
 def effects_path(store_path: Path, name: str) -> Path:

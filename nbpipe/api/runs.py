@@ -13,7 +13,7 @@ from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.digest import Digest
 from nbpipe.model.names import RunId, StepName, Variable
 from nbpipe.model.pipeline import ParameterValue, Pipeline
-from nbpipe.model.run import KeyParts, Run, RunState, StepRun, StepState
+from nbpipe.model.run import KeyParts, Run, RunState, StepRun
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.executors.local import LocalExecutor
 from nbpipe.runner.executors.protocol import Executor
@@ -78,6 +78,7 @@ def run(  # noqa: PLR0913 - all but two are optional
         parallelism=jobs,
         keep_going=options.keep_going,
         strict=options.strict,
+        learned=workspace.learned,
         revise=_reviser(workspace, store, options),
         make_run_id=(lambda _now: run_id) if run_id else new_run_id,
     )
@@ -119,8 +120,8 @@ def run_step(  # noqa: PLR0913 - all but four are optional
     )
     whole = store.run(run_id)
     states = {step.step: step.state for step in whole.steps}
-    good = {StepState.SUCCEEDED, StepState.REUSED}
-    missing = [s.name for s in workspace.pipeline.steps if states.get(s.name) not in good]
+    good = {name for name, state in states.items() if state.is_good}
+    missing = [step.name for step in workspace.pipeline.steps if step.name not in good]
     if missing and done.state is RunState.SUCCEEDED:
         store.begin_run(replace(whole, state=RunState.RUNNING, finished=None))
     return next(step for step in done.steps if step.step == name)
@@ -140,25 +141,19 @@ def _reviser(
     workspace: Workspace, store: ArtifactStore, options: RunOptions
 ) -> Callable[[Mapping[Digest, Collection[Variable]]], tuple[Pipeline, Selection] | None]:
     """Make the function that compiles anew with what a run has found out."""
-    known = {source: set(names) for source, names in workspace.learned.items()}
+    current = workspace
 
     def revise(
         found: Mapping[Digest, Collection[Variable]],
     ) -> tuple[Pipeline, Selection] | None:
-        before = {source: set(names) for source, names in known.items()}
-        for source, names in found.items():
-            known.setdefault(source, set()).update(names)
-        if known == before:
-            return None
-        pipeline = workspace.recompiled(known)
-        if pipeline.edges == workspace.recompiled(before).edges:
-            # True, but without consequence: nothing to learn.
-            known.clear()
-            known.update(before)
-            return None
+        nonlocal current
+        revised = current.with_learned(found)
+        if revised.pipeline.edges == current.pipeline.edges:
+            return None  # True, but without consequence: nothing to learn.
+        current = revised
         if not options.strict:
-            write_effects(effects_path(store.root, _effects_name(workspace)), known)
-        return pipeline, _selection(pipeline, options)
+            write_effects(effects_path(store.root, _effects_name(workspace)), revised.learned)
+        return revised.pipeline, _selection(revised.pipeline, options)
 
     return revise
 
@@ -229,8 +224,17 @@ def status(
                 step=step.name, state="stale", reasons=_reasons(store, pipeline, step.name, key)
             )
         else:
-            keys.add_outcome_of(step, stored)
+            keys.add_outcome(step.name, stored.outputs)
             found[step.name] = StepStatus(step=step.name, state="fresh", stored=stored)
+    # As in a run: what results say that their steps changed may show that others are stale.
+    changes = {
+        step.own: known.changed
+        for step in pipeline.steps
+        if (known := found[step.name].stored) is not None and known.changed
+    }
+    revised = workspace.with_learned(changes) if changes else workspace
+    if revised.pipeline.edges != pipeline.edges:
+        return status(revised, store, parameters=parameters)
     return tuple(found.values())
 
 

@@ -58,7 +58,7 @@ def step_command(
 
 
 def _exit_code(done: StepRun) -> int:
-    if done.state in {StepState.SUCCEEDED, StepState.REUSED}:
+    if done.state.is_good:
         return 0
     if done.state is StepState.CANCELLED:
         return 130

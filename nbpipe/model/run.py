@@ -27,6 +27,11 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
     CANCELLED = "cancelled"
 
+    @property
+    def is_good(self) -> bool:
+        """True when the step has a result, made or reused."""
+        return self in {StepState.SUCCEEDED, StepState.REUSED}
+
 
 class RunState(StrEnum):
     """Where a run stands."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from nbpipe.model.artifact import StoredValue
+from nbpipe.model.artifact import ArtifactVersion, StoredValue
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import ParameterValue, Step
-from nbpipe.model.run import KeyParts, StepResult, StepRun
+from nbpipe.model.run import KeyParts, StepResult
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.step_key import KeyEnvironment, step_key
 from nbpipe.store.index.results import StoredStep
@@ -25,17 +25,9 @@ class KeyMaker:
         self._outputs: dict[StepName, Mapping[Variable, StoredValue]] = {}
         self._environments: dict[StepName, KeyEnvironment] = {}
 
-    def add_outcome(self, step_run: StepRun) -> None:
-        """Take note of what a step made, or what was found for it."""
-        self._outputs[step_run.step] = {
-            variable: version.value for variable, version in step_run.outputs.items()
-        }
-
-    def add_outcome_of(self, step: Step, stored: StoredStep) -> None:
-        """Take note of what the store has for a step."""
-        self._outputs[step.name] = {
-            variable: version.value for variable, version in stored.outputs.items()
-        }
+    def add_outcome(self, step: StepName, outputs: Mapping[Variable, ArtifactVersion]) -> None:
+        """Take note of what a step made, or what the store has for it."""
+        self._outputs[step] = {variable: version.value for variable, version in outputs.items()}
 
     def inputs_of(self, step: Step) -> dict[Variable, StoredValue | None]:
         """Give the step's inputs; None for what the upstream step left unbound."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -129,6 +129,7 @@ class RunLoop:
         self._executor = executor
         self._listener = listener
         self._now = now
+        self._learned = {source: set(names) for source, names in request.learned.items()}
         self._found_changes: dict[Digest, set[Variable]] = {}
         self._done_before: dict[StepName, StepRun] = {}
         self._plan(request.pipeline, request.full_selection)
@@ -180,7 +181,7 @@ class RunLoop:
         A step may have changed a variable although its code does not show it, and another may
         have read that variable as it was before. Then the pipeline is compiled anew with what is
         known now, and the run goes on with it: results that are right are found again by their
-        keys, the others are made anew.
+        keys, the others are made anew. A reused result tells what its step changed, too.
         """
         if not self.is_over or not self._found_changes or self._cancel_requested:
             return self.is_over
@@ -191,13 +192,11 @@ class RunLoop:
         if self._request.strict:
             self._fail_undeclared(found)
             return True
-        done = {
-            name: step_run
-            for name, step_run in self._step_runs.items()
-            if step_run.state in {StepState.SUCCEEDED, StepState.REUSED}
-        }
+        done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
         self._listener.notice(PipelineRevised(because=self._because(found)))
         self._keys.save()
+        for source, variables in found.items():
+            self._learned.setdefault(source, set()).update(variables)
         self._done_before |= done
         pipeline, selection = revision
         # What ran in this run already counts as run: it is not forced, or uncached, twice.
@@ -214,7 +213,7 @@ class RunLoop:
     def _fail_undeclared(self, found: Changes) -> None:
         for name, step_run in self._step_runs.items():
             names = " ".join(sorted(found.get(self._steps[name].own, ())))
-            if names and step_run.state is StepState.SUCCEEDED:
+            if names and step_run.state.is_good:
                 failure = StepFailure(
                     kind="undeclared",
                     message=f"it changed {names} in place, which its code does not show",
@@ -351,8 +350,9 @@ class RunLoop:
         if before is not None and before.key is not None and before.key.key == key.key:
             # It was made or found earlier in this very run, and everybody knows.
             self._step_runs[name] = before
-            self._keys.add_outcome(before)
+            self._keys.add_outcome(name, before.outputs)
             return
+        self._note_changes(self._steps[name], stored.changed)
         step_run = replace(
             self._new_step_run(name, key=key, reason=f"reused from run {stored.run}"),
             state=StepState.REUSED,
@@ -422,8 +422,7 @@ class RunLoop:
 
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
-        if result.changed:
-            self._found_changes.setdefault(step.own, set()).update(result.changed)
+        self._note_changes(step, result.changed)
         try:
             step_run = self._store.commit_step(
                 replace(
@@ -438,6 +437,8 @@ class RunLoop:
                     notes=result.notes,
                 ),
                 result.outputs,
+                # What the pipeline knows already, the step does not report as found.
+                changed={*result.changed, *self._learned.get(step.own, ())},
             )
         except (StoreUnavailableError, CorruptStoreError) as error:
             return self._failed(
@@ -452,6 +453,11 @@ class RunLoop:
             )
         self._finish_step(step_run)
         return StepSucceeded(step.name)
+
+    def _note_changes(self, step: Step, changed: Collection[Variable]) -> None:
+        news = {*changed} - self._learned.get(step.own, set())
+        if news:
+            self._found_changes.setdefault(step.own, set()).update(news)
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
         self._update(
@@ -483,8 +489,8 @@ class RunLoop:
 
     def _finish_step(self, step_run: StepRun, *, seconds_saved: float = 0.0) -> None:
         self._step_runs[step_run.step] = step_run
-        if step_run.state in {StepState.SUCCEEDED, StepState.REUSED}:
-            self._keys.add_outcome(step_run)
+        if step_run.state.is_good:
+            self._keys.add_outcome(step_run.step, step_run.outputs)
         self._listener.notice(StepFinished(step_run=step_run, seconds_saved=seconds_saved))
 
     def _new_step_run(

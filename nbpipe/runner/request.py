@@ -55,6 +55,8 @@ class RunRequest:
         parallelism: how many steps run at once.
         keep_going: a failure skips only what depends on it.
         strict: a step that changes what its code does not show it to change fails.
+        learned: what steps (by the digest of their own cells) are known to change although their
+            code does not show it; the pipeline was compiled with that.
         revise: gives the pipeline anew, and what to run of it, once a run has found that steps
             (by the digest of their own cells) change more variables than was known; None when
             that makes no difference.
@@ -69,6 +71,7 @@ class RunRequest:
     parallelism: int = 1
     keep_going: bool = False
     strict: bool = False
+    learned: Changes = field(default_factory=dict)
     revise: Revise = lambda _changed: None
     output_limit: int = field(default_factory=output_limit_from_environment)
     make_run_id: Callable[[datetime], RunId] = new_run_id

@@ -7,7 +7,7 @@ nobody mentions, which garbage collection finds, and never a fact about blobs th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -97,8 +97,16 @@ class ArtifactStore:
             self._pipeline_of(run)
             runs.finish_run(self._database, run, state, finished, executed_notebook)
 
-    def commit_step(self, step_run: StepRun, outputs: Mapping[Variable, StoredValue]) -> StepRun:
+    def commit_step(
+        self,
+        step_run: StepRun,
+        outputs: Mapping[Variable, StoredValue],
+        *,
+        changed: Collection[Variable] = (),
+    ) -> StepRun:
         """Make a succeeded step's outputs versions, and its result reusable under its key.
+
+        `changed` is what the step changed although its code does not show it.
 
         All of it becomes visible at once. An output with the content of the newest version that
         the same step made of this variable is that version; others get the next number.
@@ -143,6 +151,7 @@ class ArtifactStore:
                     pipeline=pipeline,
                     created=now,
                     outputs=row_ids,
+                    changed=changed,
                 )
         return committed
 

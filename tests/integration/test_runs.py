@@ -69,6 +69,52 @@ FAILING = (
 )
 
 
+SURPRISE = (
+    "from counting import Basket\nbasket = 0",
+    "#| step: make\nbasket = Basket()",
+    "#| step: count\nn = len(basket)",
+    "#| step: show\nprint(basket.apples, n)",
+)
+
+
+def test_reuse_knows_what_a_result_changed_unseen(shell):
+    """Whatever became of the learned effects, a reused step tells what it did to its inputs."""
+    (shell.directory / "counting.py").write_text(
+        "class Basket:\n    apples = 1\n"
+        "    def __len__(self):\n        self.apples += 1\n        return 0\n"
+    )
+    shell.write("book.ipynb", *SURPRISE)
+    assert shell("compile", "book.ipynb").code == 0
+
+    def shown(path):
+        outcome = shell("run", path, "--json")
+        assert outcome.code == 0
+        events = [line["event"] for line in outcome.lines]
+        states = set(outcome.states.values())
+        return text_of(shell.executed(outcome)[-1]), events.count("pipeline-revised"), states
+
+    right = "2 0\n"
+    assert shown("book.nbpipe") == (right, 1, {"succeeded"})
+    assert shown("book.nbpipe") == (right, 0, {"reused"})
+    assert shown("book.ipynb") == (right, 0, {"reused"})
+
+    shell.write("renamed.ipynb", *SURPRISE)
+    strict = shell("run", "renamed.ipynb", "--strict", "--json")
+    assert (strict.code, strict.states["count"]) == (1, "failed")
+    assert "%%step count --out basket" in strict.err + strict.out
+    status = shell("status", "renamed.ipynb", "--json").lines[-1]
+    assert [step["state"] for step in status] == ["fresh"] * 3
+    assert shown("renamed.ipynb") == (right, 1, {"reused"})
+    assert shown("renamed.ipynb") == (right, 0, {"reused"})
+
+    # Made again by a pipeline that knows it, a result still tells those that do not.
+    assert shell("run", "book.ipynb", "--force").code == 0
+    for effects in (shell.directory / ".nbpipe" / "effects").iterdir():
+        effects.unlink()
+    assert shown("book.ipynb") == (right, 1, {"reused"})
+    assert shown("book.nbpipe") == (right, 0, {"reused"})
+
+
 def test_a_failure_says_where_and_the_next_run_resumes(shell):
     shell.write("my book.ipynb", *FAILING)
     failed = shell("run", "my book.ipynb", "--keep-going", "-j", "1")

@@ -117,6 +117,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX key_outputs_by_version ON key_outputs (version)",
     ),
+    (
+        # Results from before cannot say what their steps changed unseen, so nobody may reuse them.
+        "DELETE FROM step_keys",
+        "ALTER TABLE step_keys ADD COLUMN changed TEXT NOT NULL DEFAULT '[]'",
+    ),
 )
 
 FORMAT: Final = len(MIGRATIONS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,7 +26,8 @@ class StoredStep:
     """A step's result, found by its key.
 
     `pipeline` and `step` say who made it: another pipeline may reuse it. `seconds` is how long
-    that took.
+    that took. `changed` is what the step was seen to change although its code does not show it:
+    a pipeline that does not know it yet learns it from the result.
     """
 
     key: KeyParts
@@ -38,6 +39,7 @@ class StoredStep:
     seconds: float
     outputs: Mapping[Variable, ArtifactVersion]
     unbound: tuple[Variable, ...]
+    changed: tuple[Variable, ...]
     cells: Digest | None
     executed_notebook: str
 
@@ -50,12 +52,13 @@ def add_result(  # noqa: PLR0913 - the parts of a result
     pipeline: PipelineName,
     created: datetime,
     outputs: Mapping[Variable, int],
+    changed: Collection[Variable],
 ) -> None:
     """Make a result reusable, in place of an earlier one with the same key."""
     database.write("DELETE FROM step_keys WHERE key = ?", (key.key,))
     database.write(
-        """INSERT INTO step_keys (key, pipeline, step, run, created, used, seconds, unbound, cells,
-               executed_notebook) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO step_keys (key, pipeline, step, run, created, used, seconds, unbound,
+               changed, cells, executed_notebook) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             key.key,
             pipeline,
@@ -65,6 +68,7 @@ def add_result(  # noqa: PLR0913 - the parts of a result
             text_from_time(created),
             step_run.seconds,
             text_from_json(list(step_run.unbound)),
+            text_from_json(sorted(changed)),
             step_run.cells,
             step_run.executed_notebook,
         ),
@@ -95,6 +99,7 @@ def results_by_key(database: Database, keys: Sequence[StepKey]) -> dict[StepKey,
             seconds=row["seconds"],
             outputs=outputs.get(row["key"], {}),
             unbound=tuple(json.loads(row["unbound"])),
+            changed=tuple(json.loads(row["changed"])),
             cells=Digest(row["cells"]) if row["cells"] else None,
             executed_notebook=row["executed_notebook"],
         )
