@@ -436,7 +436,7 @@ def test_nothing_a_step_started_outlives_it(book):
 
 
 def test_a_store_that_cannot_be_written_ends_the_run_with_a_clear_failure(book, monkeypatch):
-    def full(self, step_run, outputs):
+    def full(self, *_, **__):
         raise StoreUnavailableError("Cannot write: the disk is full.", hint="Free some space.")
 
     book.step("make", "x = 1", makes=("x",))
