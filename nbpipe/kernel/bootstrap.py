@@ -23,6 +23,7 @@ from nbpipe.kernel.exchange import (
 )
 from nbpipe.kernel.file_access import FileAccess
 from nbpipe.kernel.problems import StepNotebookError
+from nbpipe.kernel.project_modules import import_from_source
 from nbpipe.kernel.seeding import seed_generators
 from nbpipe.kernel.standalone import commit, find_store, newest_inputs, standalone_seed
 from nbpipe.kernel.step_io import StepIo, StepSide
@@ -89,6 +90,7 @@ def _asked_side(request: KernelRequest) -> tuple[StepSide, int]:
     _crash_report = Path(request.crash_report).open("w", encoding="utf-8")  # noqa: SIM115
     faulthandler.enable(_crash_report)
     end_with_driver()
+    import_from_source()
     files = FileAccess(request.watched_files)
     files.watch()
 
