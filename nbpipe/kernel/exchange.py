@@ -14,6 +14,7 @@ from typing import Final
 
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.names import PipelineName, RunId, StepName, Variable
+from nbpipe.model.trace import Trace
 from nbpipe.wire.codec import decode, encode
 
 REQUEST_VARIABLE: Final = "NBPIPE_REQUEST"
@@ -83,6 +84,7 @@ class KernelReport:
     changed: tuple[Variable, ...] = ()
     notes: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
+    trace: Trace = field(default_factory=Trace)
     error: CellError | None = None
     problem: KernelProblem | None = None
 

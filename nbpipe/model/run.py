@@ -12,6 +12,7 @@ from nbpipe.model.artifact import ArtifactVersion, StoredValue
 from nbpipe.model.digest import Digest
 from nbpipe.model.names import CellId, PipelineName, RunId, StepName, Variable
 from nbpipe.model.pipeline import ParameterValue
+from nbpipe.model.trace import Trace
 
 StepKey = NewType("StepKey", Digest)
 
@@ -95,6 +96,7 @@ class StepResult:
         changed: inputs that the step changed in place although the analysis did not see it; they
             are among `outputs`.
         files_written: literal paths of the step that it wrote without having read them.
+        trace: what it touched besides its variables.
     """
 
     outputs: Mapping[Variable, StoredValue]
@@ -105,6 +107,7 @@ class StepResult:
     notes: tuple[str, ...] = ()
     changed: tuple[Variable, ...] = ()
     files_written: tuple[str, ...] = ()
+    trace: Trace = field(default_factory=Trace)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

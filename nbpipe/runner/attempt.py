@@ -136,6 +136,7 @@ def _result(request: StepRequest, execution: Execution, report: KernelReport) ->
         unbound=report.unbound,
         notes=tuple(notes),
         changed=report.changed,
+        trace=report.trace,
         files_written=tuple(
             path for absolute, path in written.items() if absolute in report.files_written
         ),
