@@ -18,7 +18,7 @@ from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
 from nbpipe.model.digest import Digest
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state, spoken
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
     KeyParts,
@@ -212,12 +212,17 @@ class RunLoop:
 
     def _fail_undeclared(self, found: Changes) -> None:
         for name, step_run in self._step_runs.items():
-            names = " ".join(sorted(found.get(self._steps[name].own, ())))
+            names = sorted(found.get(self._steps[name].own, ()))
             if names and step_run.state.is_good:
+                declarable = " ".join(each for each in names if not is_state(each))
                 failure = StepFailure(
                     kind="undeclared",
-                    message=f"it changed {names} in place, which its code does not show",
-                    hint=f"Declare it: %%step {name} --out {names}. Or run without --strict.",
+                    message=f"it changed {', '.join(map(_called, names))}, which its code does "
+                    "not show",
+                    hint=f"Declare it: %%step {name} --out {declarable}. Or run without --strict."
+                    if declarable
+                    else "Set it in a statement of its own, so that it shows. Or run without "
+                    "--strict.",
                 )
                 failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
                 self._finish_step(self._store.record_step(failed))
@@ -510,5 +515,4 @@ class RunLoop:
 
 
 def _called(variable: Variable) -> str:
-    """Give a variable as people know it: a random stream has no name of theirs."""
-    return f"the {variable[1:]} stream" if variable.startswith("@") else f"'{variable}'"
+    return f"the {spoken(variable)}" if is_state(variable) else f"'{variable}'"

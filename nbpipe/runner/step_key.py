@@ -13,7 +13,7 @@ from typing import Final
 
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.digest import Digest, digest_structure
-from nbpipe.model.names import Variable
+from nbpipe.model.names import Variable, is_state, spoken
 from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import ParameterValue, Step
 from nbpipe.model.run import KeyParts, StepKey
@@ -105,7 +105,9 @@ def _most_telling_first(name: str) -> tuple[int, str]:
 
 
 def _difference(name: str, before: str | None, after: str | None) -> str:
-    kind = name.split(" ", 1)[0]
+    kind, _, what = name.partition(" ")
+    if kind == "input" and is_state(what):
+        name = spoken(what)
     if kind == "file":
         return f"{name} {_file_change(before, after)}"
     if before is None:
