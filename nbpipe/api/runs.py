@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
-from nbpipe.model.digest import Digest
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import RunId, StepName, Variable
 from nbpipe.model.pipeline import ParameterValue, Pipeline
 from nbpipe.model.run import KeyParts, Run, RunState, StepRun
@@ -20,7 +20,7 @@ from nbpipe.runner.executors.protocol import Executor
 from nbpipe.runner.keys import KeyMaker, missing_outputs
 from nbpipe.runner.listening import RunListener
 from nbpipe.runner.loop import run_pipeline
-from nbpipe.runner.request import RunRequest, new_run_id
+from nbpipe.runner.request import Revise, RunRequest, new_run_id
 from nbpipe.runner.selection import Selection, select_steps
 from nbpipe.runner.step_key import why
 from nbpipe.store.artifacts import ArtifactStore
@@ -137,15 +137,11 @@ def _selection(pipeline: Pipeline, options: RunOptions) -> Selection:
     )
 
 
-def _reviser(
-    workspace: Workspace, store: ArtifactStore, options: RunOptions
-) -> Callable[[Mapping[Digest, Collection[Variable]]], tuple[Pipeline, Selection] | None]:
+def _reviser(workspace: Workspace, store: ArtifactStore, options: RunOptions) -> Revise:
     """Make the function that compiles anew with what a run has found out."""
     current = workspace
 
-    def revise(
-        found: Mapping[Digest, Collection[Variable]],
-    ) -> tuple[Pipeline, Selection] | None:
+    def revise(found: LearnedEffects) -> tuple[Pipeline, Selection] | None:
         nonlocal current
         revised = current.with_learned(found)
         if revised.pipeline.edges == current.pipeline.edges:
@@ -232,7 +228,7 @@ def status(
         for step in pipeline.steps
         if (known := found[step.name].stored) is not None and known.changed
     }
-    revised = workspace.with_learned(changes) if changes else workspace
+    revised = workspace.with_learned(LearnedEffects(changes=changes)) if changes else workspace
     if revised.pipeline.edges != pipeline.edges:
         return status(revised, store, parameters=parameters)
     return tuple(found.values())

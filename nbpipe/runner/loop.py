@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
-from nbpipe.model.digest import Digest
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
@@ -60,7 +60,7 @@ from nbpipe.runner.listening import (
     StepRetried,
     StepStarted,
 )
-from nbpipe.runner.request import Changes, RunRequest
+from nbpipe.runner.request import RunRequest
 from nbpipe.runner.scheduler import Scheduler
 from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
@@ -129,8 +129,8 @@ class RunLoop:
         self._executor = executor
         self._listener = listener
         self._now = now
-        self._learned = {source: set(names) for source, names in request.learned.items()}
-        self._found_changes: dict[Digest, set[Variable]] = {}
+        self._learned = request.learned
+        self._found = LearnedEffects()
         self._done_before: dict[StepName, StepRun] = {}
         self._plan(request.pipeline, request.full_selection)
         started = now()
@@ -183,9 +183,9 @@ class RunLoop:
         known now, and the run goes on with it: results that are right are found again by their
         keys, the others are made anew. A reused result tells what its step changed, too.
         """
-        if not self.is_over or not self._found_changes or self._cancel_requested:
+        if not self.is_over or not self._found or self._cancel_requested:
             return self.is_over
-        found, self._found_changes = self._found_changes, {}
+        found, self._found = self._found, LearnedEffects()
         revision = self._request.revise(found)
         if revision is None:
             return True
@@ -195,8 +195,7 @@ class RunLoop:
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
         self._listener.notice(PipelineRevised(because=self._because(found)))
         self._keys.save()
-        for source, variables in found.items():
-            self._learned.setdefault(source, set()).update(variables)
+        self._learned |= found
         self._done_before |= done
         pipeline, selection = revision
         # What ran in this run already counts as run: it is not forced, or uncached, twice.
@@ -210,9 +209,9 @@ class RunLoop:
         self.take(RunStarted())
         return self.is_settled()
 
-    def _fail_undeclared(self, found: Changes) -> None:
+    def _fail_undeclared(self, found: LearnedEffects) -> None:
         for name, step_run in self._step_runs.items():
-            names = " ".join(sorted(found.get(self._steps[name].own, ())))
+            names = " ".join(sorted(found.changes.get(self._steps[name].own, ())))
             if names and step_run.state.is_good:
                 failure = StepFailure(
                     kind="undeclared",
@@ -223,11 +222,11 @@ class RunLoop:
                 self._finish_step(self._store.record_step(failed))
         self._final_state = RunState.FAILED
 
-    def _because(self, found: Changes) -> str:
+    def _because(self, found: LearnedEffects) -> str:
         changers = [
-            f"step '{step.name}' changed {', '.join(map(_called, sorted(found[step.own])))}"
+            f"step '{step.name}' changed {', '.join(map(_called, found.changes[step.own]))}"
             for step in self._pipeline.steps
-            if step.own in found
+            if step.own in found.changes
         ]
         return f"{'; '.join(changers)}, which its code does not show: what read it runs again"
 
@@ -438,7 +437,7 @@ class RunLoop:
                 ),
                 result.outputs,
                 # What the pipeline knows already, the step does not report as found.
-                changed={*result.changed, *self._learned.get(step.own, ())},
+                changed={*result.changed, *self._learned.changes.get(step.own, ())},
             )
         except (StoreUnavailableError, CorruptStoreError) as error:
             return self._failed(
@@ -455,9 +454,8 @@ class RunLoop:
         return StepSucceeded(step.name)
 
     def _note_changes(self, step: Step, changed: Collection[Variable]) -> None:
-        news = {*changed} - self._learned.get(step.own, set())
-        if news:
-            self._found_changes.setdefault(step.own, set()).update(news)
+        effects = LearnedEffects(changes={step.own: tuple(changed)})
+        self._found |= effects - self._learned
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
         self._update(
