@@ -11,6 +11,7 @@ from nbpipe.compiler.draft import Code, Place, StepDraft
 from nbpipe.compiler.findings import Findings
 from nbpipe.dataflow.settings import writes_file
 from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.effects import FileEffects, order_by_files
 from nbpipe.model.flow import (
     Bind,
     Call,
@@ -40,16 +41,26 @@ if TYPE_CHECKING:
     from nbpipe.compiler.linking import Linker
 
 
-def assemble(linker: Linker, findings: Findings) -> tuple[Step, ...]:
+def assemble(
+    linker: Linker, findings: Findings, touched: Mapping[StepName, FileEffects]
+) -> tuple[Step, ...]:
     """Build the steps, in topological order with ties in notebook order.
 
-    Steps on a cycle are given too, at the end: whoever calls finds the cycle.
+    Steps on a cycle are given too, at the end: whoever calls finds the cycle. `touched` are the
+    files that runs saw steps read and write.
     """
     readers = _readers(linker.drafts)
     files = _files_written_before(linker.drafts)
     names = sorted(linker.drafts, key=lambda name: linker.drafts[name].first)
+    seen = order_by_files(names, touched)
     steps = {
-        name: _step(linker.drafts[name], linker, readers.get(name, {}), files[name], findings)
+        name: _step(
+            linker.drafts[name],
+            linker,
+            readers.get(name, {}),
+            [*files[name], *seen[name]],
+            findings,
+        )
         for name in names
     }
     order = topological_order(names, {name: step.upstream for name, step in steps.items()})
@@ -150,6 +161,7 @@ def _step(
         metrics=options.metrics,
         retry=Retry(retries=options.retries or 0, delay_seconds=options.retry_delay_seconds or 0.0),
         timeout_seconds=options.timeout_seconds,
+        ttl_seconds=options.ttl_seconds,
         cache=options.cache is not False,
         resources=Resources(cpu=options.cpu, memory_bytes=options.memory_bytes, gpu=options.gpu),
     )

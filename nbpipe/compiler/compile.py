@@ -75,7 +75,8 @@ def compile_notebook(
     blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
     steps: tuple[Step, ...] = ()
     if not blocked:
-        steps = assemble(linker, findings)
+        touched = {n: learned.files[source] for n, source in own.items() if source in learned.files}
+        steps = assemble(linker, findings, touched)
         cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
         if cycle:
             _report_cycle(cycle, linker, findings)

@@ -5,13 +5,13 @@ All is kept by the digest of a step's own cells, so that it is forgotten when th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from nbpipe.model.digest import Digest
-from nbpipe.model.names import Variable
+from nbpipe.model.names import StepName, Variable
 
 _Value = TypeVar("_Value")
 
@@ -99,11 +99,70 @@ class LearnedEffects:
         )
 
 
+def shared_files(touched: Mapping[StepName, FileEffects]) -> dict[StepName, FileEffects]:
+    """Give of all that steps touch what one of them writes and another touches, too."""
+    writers: dict[str, set[StepName]] = {}
+    touchers: dict[str, set[StepName]] = {}
+    for step, effects in touched.items():
+        for name in effects.writes:
+            for place in (name, *_places_above(name)):
+                writers.setdefault(place, set()).add(step)
+            touchers.setdefault(name, set()).add(step)
+        for name in (*effects.reads, *effects.lists):
+            touchers.setdefault(name, set()).add(step)
+
+    def others_write(name: str, step: StepName) -> bool:
+        return bool(writers.get(name, set()) - {step})
+
+    def others_touch(name: str, step: StepName) -> bool:
+        return any(touchers.get(place, set()) - {step} for place in (name, *_places_above(name)))
+
+    found = {
+        step: FileEffects(
+            reads=tuple(name for name in effects.reads if others_write(name, step)),
+            lists=tuple(name for name in effects.lists if others_write(name, step)),
+            writes=tuple(name for name in effects.writes if others_touch(name, step)),
+        )
+        for step, effects in touched.items()
+    }
+    return {step: effects for step, effects in found.items() if effects}
+
+
+def order_by_files(
+    steps: Sequence[StepName], touched: Mapping[StepName, FileEffects]
+) -> dict[StepName, tuple[StepName, ...]]:
+    """Give for each step the earlier ones that must be done first, because of a file.
+
+    `steps` are in the order in which they act on files: a step that touches a file comes after the
+    last one that wrote it, and before the next one.
+    """
+    before: dict[StepName, set[StepName]] = {step: set() for step in steps}
+    last_writer: dict[str, StepName] = {}
+    readers: dict[str, set[StepName]] = {}
+    written = {name for effects in touched.values() for name in effects.writes}
+    for step in steps:
+        effects = touched.get(step, FileEffects())
+        listed = {*effects.lists}
+        read = {n for n in written if n in effects.reads or listed & {*_places_above(n)}}
+        for name in read | {*effects.writes}:
+            if name in last_writer:
+                before[step].add(last_writer[name])
+        for name in effects.writes:
+            before[step] |= readers.pop(name, set())
+            last_writer[name] = step
+        for name in read - {*effects.writes}:
+            readers.setdefault(name, set()).add(step)
+    return {step: tuple(sorted(names - {step})) for step, names in before.items()}
+
+
 def lies_below(name: str, directory: str) -> bool:
     """Say whether a file named as in `FileEffects` lies somewhere below a directory."""
-    return (directory == "." and not name.startswith(("/", "~/", "../"))) or (
-        PurePosixPath(directory) in PurePosixPath(name).parents
-    )
+    return directory in _places_above(name)
+
+
+def _places_above(name: str) -> tuple[str, ...]:
+    places = tuple(map(str, PurePosixPath(name).parents))
+    return places[:-1] if name.startswith("~/") else places
 
 
 def _filled(mapping: Mapping[Digest, _Value]) -> dict[Digest, _Value]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
-from nbpipe.model.effects import LearnedEffects
+from nbpipe.model.digest import Digest
+from nbpipe.model.effects import FileEffects, LearnedEffects, shared_files
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
@@ -25,6 +26,7 @@ from nbpipe.model.run import (
     Run,
     RunState,
     StepFailure,
+    StepKey,
     StepResult,
     StepRun,
     StepState,
@@ -49,7 +51,7 @@ from nbpipe.runner.events import (
 )
 from nbpipe.runner.executed_notebook import write_executed_notebook
 from nbpipe.runner.executors.protocol import Executor, Outcome, StepRequest
-from nbpipe.runner.keys import KeyMaker, missing_outputs
+from nbpipe.runner.keys import KeyMaker
 from nbpipe.runner.listening import (
     Nobody,
     PipelineRevised,
@@ -61,10 +63,10 @@ from nbpipe.runner.listening import (
     StepStarted,
 )
 from nbpipe.runner.request import RunRequest
+from nbpipe.runner.reuse import ResultFinder, is_unverified, named, notes_on
 from nbpipe.runner.scheduler import Scheduler
 from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
-from nbpipe.runner.step_key import why
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
 
@@ -132,6 +134,12 @@ class RunLoop:
         self._learned = request.learned
         self._found = LearnedEffects()
         self._done_before: dict[StepName, StepRun] = {}
+        self._made_here: frozenset[StepName] = frozenset()
+        self._ran_too_early: frozenset[StepName] = frozenset()
+        self._touched: dict[StepName, FileEffects] = {}
+        self._results: dict[StepName, tuple[StepKey, Digest]] = {}
+        self._launched: dict[StepName, datetime] = {}
+        self._ended: dict[StepName, datetime] = {}
         self._plan(request.pipeline, request.full_selection)
         started = now()
         self._run = Run(
@@ -183,52 +191,91 @@ class RunLoop:
         known now, and the run goes on with it: results that are right are found again by their
         keys, the others are made anew. A reused result tells what its step changed, too.
         """
+        if self.is_over:
+            shared = shared_files(self._touched)
+            effects = LearnedEffects(files={self._steps[n].own: e for n, e in shared.items()})
+            self._found |= effects - self._learned
         if not self.is_over or not self._found or self._cancel_requested:
             return self.is_over
         found, self._found = self._found, LearnedEffects()
         revision = self._request.revise(found)
         if revision is None:
             return True
+        pipeline, selection = revision
+        news = self._news_of_order(pipeline)
         if self._request.strict:
-            self._fail_undeclared(found)
+            self._fail_undeclared(found, news)
             return True
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
-        self._listener.notice(PipelineRevised(because=self._because(found)))
+        self._listener.notice(PipelineRevised(because=self._because(found, news)))
         self._keys.save()
         self._learned |= found
         self._done_before |= done
-        pipeline, selection = revision
+        early = frozenset(name for name, before in news.items() if self._ran_beside(name, before))
+        self._ran_too_early = early
+        self._made_here |= frozenset(
+            n for n in done if n in self._forced or not self._steps[n].cache
+        )
         # What ran in this run already counts as run: it is not forced, or uncached, twice.
         steps = tuple(
             replace(step, cache=step.cache or step.name in done) for step in pipeline.steps
         )
         self._plan(
             replace(pipeline, steps=steps),
-            replace(selection, forced=selection.forced - frozenset(done)),
+            replace(selection, forced=(selection.forced - frozenset(done)) | early),
         )
         self.take(RunStarted())
         return self.is_settled()
 
-    def _fail_undeclared(self, found: LearnedEffects) -> None:
-        for name, step_run in self._step_runs.items():
+    def _news_of_order(self, pipeline: Pipeline) -> dict[StepName, tuple[StepName, ...]]:
+        """Give for steps those that they must run after, as was not known: because of files."""
+        found = {
+            step.name: tuple(n for n in step.after if n not in self._steps[step.name].upstream)
+            for step in pipeline.steps
+        }
+        return {name: before for name, before in found.items() if before}
+
+    def _ran_beside(self, name: StepName, before: Collection[StepName]) -> bool:
+        """Say whether a step ran in this run, and others had not ended when it started."""
+        started = self._launched.get(name)
+        return started is not None and any(
+            other in self._ended and started < self._ended[other] for other in before
+        )
+
+    def _fail_undeclared(
+        self, found: LearnedEffects, news: Mapping[StepName, Collection[StepName]]
+    ) -> None:
+        for name, step_run in list(self._step_runs.items()):
             names = " ".join(sorted(found.changes.get(self._steps[name].own, ())))
-            if names and step_run.state.is_good:
+            before = " ".join(news.get(name, ()))
+            if (names or before) and step_run.state.is_good:
+                declaration = f"--out {names}" if names else f"--after {before}"
                 failure = StepFailure(
                     kind="undeclared",
-                    message=f"it changed {names} in place, which its code does not show",
-                    hint=f"Declare it: %%step {name} --out {names}. Or run without --strict.",
+                    message=f"it changed {names} in place, which its code does not show"
+                    if names
+                    else f"it touches files that {before} touches, which its code does not show",
+                    hint=f"Declare it: %%step {name} {declaration}. Or run without --strict.",
                 )
                 failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
                 self._finish_step(self._store.record_step(failed))
         self._final_state = RunState.FAILED
 
-    def _because(self, found: LearnedEffects) -> str:
+    def _because(self, found: LearnedEffects, news: Mapping[StepName, Collection[StepName]]) -> str:
         changers = [
             f"step '{step.name}' changed {', '.join(map(_called, found.changes[step.own]))}"
             for step in self._pipeline.steps
             if step.own in found.changes
         ]
-        return f"{'; '.join(changers)}, which its code does not show: what read it runs again"
+        parts = [
+            f"{'; '.join(changers)}, which its code does not show: what read it runs again"
+        ] * bool(changers)
+        parts += [
+            f"step '{name}' shares files with {', '.join(map(repr, before))}, which its code does "
+            "not show: it runs after that"
+            for name, before in news.items()
+        ]
+        return "; ".join(parts)
 
     def begin(self) -> None:
         """Start the run, and go on as far as the store has the answers."""
@@ -327,33 +374,39 @@ class RunLoop:
     def _look_up(self, names: Sequence[StepName]) -> None:
         if not names:
             return
-        key_by_name = {name: self._keys.key_of(self._steps[name]) for name in names}
-        found = self._store.find_results([parts.key for parts in key_by_name.values()])
-        for name, parts in key_by_name.items():
-            stored = found.get(parts.key)
-            missing = missing_outputs(self._steps[name], stored) if stored else ()
-            if stored is not None and not missing:
-                self._reuse(name, parts, stored)
+        finder = ResultFinder(
+            store=self._store,
+            pipeline=self._pipeline.name,
+            keys=self._keys,
+            now=self._now(),
+            reuse_unverified=self._request.reuse_unverified,
+            run=self._run.id,
+            made_here=self._made_here,
+        )
+        for name, finding in finder.find([self._steps[name] for name in names]).items():
+            if finding.stored is not None:
+                self._reuse(name, finding.key, finding.stored)
                 self._events.append(ResultFound(name))
             else:
-                reason = (
-                    f"{', '.join(missing)} is needed now"
-                    if missing
-                    else self._why_missing(name, parts)
-                )
-                self._step_runs[name] = self._new_step_run(name, key=parts, reason=reason)
+                reason = "; ".join(finding.reasons)
+                self._step_runs[name] = self._new_step_run(name, key=finding.key, reason=reason)
                 self._events.append(ResultMissing(name))
 
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
+        step, result = self._steps[name], (key.key, stored.observed.digest)
         before = self._done_before.get(name)
-        if before is not None and before.key is not None and before.key.key == key.key:
+        if before is not None and self._results.get(name) == result:
             # It was made or found earlier in this very run, and everybody knows.
             self._step_runs[name] = before
             self._keys.add_outcome(name, before.outputs)
             return
-        self._note_changes(self._steps[name], stored.changed)
+        self._results[name] = result
+        self._note_effects(step, stored.changed, stored.observed.files)
+        reason = f"reused from run {stored.run}"
+        if is_unverified(step, stored.observed) and stored.run != self._run.id:
+            reason += f", unverified: {named(stored.observed.unverified)}"
         step_run = replace(
-            self._new_step_run(name, key=key, reason=f"reused from run {stored.run}"),
+            self._new_step_run(name, key=key, reason=reason),
             state=StepState.REUSED,
             outputs=stored.outputs,
             unbound=stored.unbound,
@@ -365,19 +418,16 @@ class RunLoop:
             step_run = self._store.record_step(step_run)
         self._finish_step(step_run, seconds_saved=stored.seconds)
 
-    def _why_missing(self, name: StepName, key: KeyParts) -> str:
-        last = self._store.last_key(self._pipeline.name, name)
-        return "; ".join(why(last, key)) or "its result is gone"
-
     def _prepare_launch(self, step: Step, attempt: int) -> None:
         # While the step waited for its place, other steps may have changed files that it reads.
         key = self._keys.key_of(step)
+        self._launched[step.name] = self._now()
         if attempt == 1:
             self._step_runs[step.name] = replace(
                 self._step_runs.get(step.name)
                 or self._new_step_run(step.name, key=key, reason=self._why_unasked(step)),
                 key=key,
-                started=self._now(),
+                started=self._launched[step.name],
             )
         elif step.retry.delay_seconds <= 0:
             self._note_retry(step.name, 0.0)
@@ -403,6 +453,8 @@ class RunLoop:
         )
 
     def _why_unasked(self, step: Step) -> str:
+        if step.name in self._ran_too_early:
+            return "it ran before what it must run after"
         return "forced" if step.name in self._forced else "never reused (--no-cache)"
 
     def _note_retry(self, name: StepName, delay_seconds: float) -> None:
@@ -421,23 +473,26 @@ class RunLoop:
 
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
-        self._note_changes(step, result.changed)
+        key = self._keys.key_after(step, known.key, result) if known.key else None
+        observed = self._keys.observed(step, result, self._launched[step.name])
+        self._note_effects(step, result.changed, observed.files)
         try:
             step_run = self._store.commit_step(
                 replace(
                     known,
                     state=StepState.SUCCEEDED,
-                    key=self._keys.key_after(step, known.key, result) if known.key else None,
+                    key=key,
                     seconds=result.seconds,
                     unbound=result.unbound,
                     failure=None,
                     cells=result.cells,
                     executed_notebook=result.executed_notebook,
-                    notes=result.notes,
+                    notes=(*result.notes, *notes_on(step, result.trace, observed)),
                 ),
                 result.outputs,
                 # What the pipeline knows already, the step does not report as found.
                 changed={*result.changed, *self._learned.changes.get(step.own, ())},
+                observed=observed,
             )
         except (StoreUnavailableError, CorruptStoreError) as error:
             return self._failed(
@@ -450,10 +505,14 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
+        if key is not None:
+            self._results[step.name] = (key.key, observed.digest)
+        self._ended[step.name] = self._now()
         self._finish_step(step_run)
         return StepSucceeded(step.name)
 
-    def _note_changes(self, step: Step, changed: Collection[Variable]) -> None:
+    def _note_effects(self, step: Step, changed: Collection[Variable], files: FileEffects) -> None:
+        self._touched[step.name] = files
         effects = LearnedEffects(changes={step.own: tuple(changed)})
         self._found |= effects - self._learned
 

@@ -53,7 +53,8 @@ class RunRequest:
         selection: None for every step.
         parallelism: how many steps run at once.
         keep_going: a failure skips only what depends on it.
-        strict: a step that changes what its code does not show it to change fails.
+        strict: a step that does what its code does not show fails.
+        reuse_unverified: results that may have read files unseen are reused all the same.
         learned: what steps are known to do although their code does not show it; the pipeline was
             compiled with that.
         revise: gives the pipeline anew, and what to run of it, once a run has found that steps do
@@ -69,6 +70,7 @@ class RunRequest:
     parallelism: int = 1
     keep_going: bool = False
     strict: bool = False
+    reuse_unverified: bool = False
     learned: LearnedEffects = field(default_factory=LearnedEffects)
     revise: Revise = lambda _changed: None
     output_limit: int = field(default_factory=output_limit_from_environment)
