@@ -23,7 +23,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.graph import topological_order
+from nbpipe.model.graph import reachable, topological_order
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.notebook import Cell
 from nbpipe.model.pipeline import (
@@ -52,7 +52,7 @@ def assemble(
     readers = _readers(linker.drafts)
     files = _files_written_before(linker.drafts)
     names = sorted(linker.drafts, key=lambda name: linker.drafts[name].first)
-    seen = order_by_files(names, touched)
+    seen = _unordered_yet(linker.drafts, files, order_by_files(names, touched))
     steps = {
         name: _step(
             linker.drafts[name],
@@ -66,6 +66,23 @@ def assemble(
     order = topological_order(names, {name: step.upstream for name, step in steps.items()})
     stuck = [name for name in names if name not in set(order)]
     return tuple(steps[name] for name in (*order, *stuck))
+
+
+def _unordered_yet(
+    drafts: Mapping[StepName, StepDraft],
+    files: Mapping[StepName, Sequence[StepName]],
+    seen: Mapping[StepName, Sequence[StepName]],
+) -> dict[StepName, list[StepName]]:
+    """Leave out what is in order anyway, because of variables, names of files, or `--after`."""
+    upstream = {
+        name: (*(b.step for b in draft.inputs.values()), *draft.options.after, *files[name])
+        for name, draft in drafts.items()
+    }
+    found: dict[StepName, list[StepName]] = {}
+    for name, before in seen.items():
+        ordered = reachable([name], upstream) if before else frozenset()
+        found[name] = [other for other in before if other not in ordered]
+    return found
 
 
 def _files_written_before(

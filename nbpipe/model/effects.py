@@ -42,6 +42,11 @@ class FileEffects:
             writes=_sorted({*self.writes, *other.writes}),
         )
 
+    def meets_writes_of(self, other: FileEffects) -> bool:
+        """Say whether it touches anything that the other writes."""
+        touched, listed = {*self.reads, *self.writes}, {*self.lists}
+        return any(n in touched or listed & {*_places_above(n)} for n in other.writes)
+
     def __sub__(self, other: FileEffects) -> FileEffects:
         """Give what this says and the other does not."""
         return FileEffects(

@@ -10,7 +10,7 @@ from nbpipe.model.artifact import ArtifactVersion, StoredValue
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import ParameterValue, Step
-from nbpipe.model.run import KeyParts, StepResult
+from nbpipe.model.run import KeyParts, StepResult, StepRun
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.observed_parts import changes_of, holds, observe
 from nbpipe.runner.step_key import KeyChange, KeyEnvironment, changes_between, in_order, step_key
@@ -75,11 +75,21 @@ class KeyMaker:
         """Say whether everything is again as it was when a result was made."""
         return holds(observed, self._probe)
 
-    def changes_since(self, stored: StoredStep, key: KeyParts) -> tuple[KeyChange, ...]:
+    def changes_since(
+        self, then: KeyParts, observed: Observed, now: KeyParts
+    ) -> tuple[KeyChange, ...]:
         """Give all that is not any more as it was when a result was made."""
-        observed = changes_of(stored.observed, self._probe)
-        learned = [KeyChange(part=part, old=then, new=now) for part, then, now in observed]
-        return in_order([*changes_between(stored.key.parts, key.parts), *learned])
+        learned = [
+            KeyChange(part=part, old=old, new=new)
+            for part, old, new in changes_of(observed, self._probe)
+        ]
+        return in_order([*changes_between(then.parts, now.parts), *learned])
+
+    def file_of(self, change: KeyChange) -> str | None:
+        """Name the file or directory that a change is about, as traces name it; None for others."""
+        if change.kind not in {"file", "directory"}:
+            return None
+        return self._probe.name_of(self._probe.place_of_literal(change.name))
 
     def _products(self, step: Step, names: Collection[str], result: StepResult) -> set[str]:
         """Name those files of the key that the step wrote without having read them."""
@@ -97,7 +107,7 @@ class KeyMaker:
         self._probe.save()
 
 
-def missing_outputs(step: Step, stored: StoredStep) -> tuple[Variable, ...]:
+def missing_outputs(step: Step, stored: StoredStep | StepRun) -> tuple[Variable, ...]:
     """Give what later steps need of `step` and an earlier result, made when nobody did, lacks."""
     return tuple(
         output.variable

@@ -17,16 +17,15 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
-from nbpipe.model.digest import Digest
 from nbpipe.model.effects import FileEffects, LearnedEffects, shared_files
 from nbpipe.model.names import StepName, Variable
+from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
     KeyParts,
     Run,
     RunState,
     StepFailure,
-    StepKey,
     StepResult,
     StepRun,
     StepState,
@@ -51,7 +50,7 @@ from nbpipe.runner.events import (
 )
 from nbpipe.runner.executed_notebook import write_executed_notebook
 from nbpipe.runner.executors.protocol import Executor, Outcome, StepRequest
-from nbpipe.runner.keys import KeyMaker
+from nbpipe.runner.keys import KeyMaker, missing_outputs
 from nbpipe.runner.listening import (
     Nobody,
     PipelineRevised,
@@ -136,11 +135,12 @@ class RunLoop:
         self._done_before: dict[StepName, StepRun] = {}
         self._made_here: frozenset[StepName] = frozenset()
         self._ran_too_early: frozenset[StepName] = frozenset()
-        self._touched: dict[StepName, FileEffects] = {}
-        self._results: dict[StepName, tuple[StepKey, Digest]] = {}
+        self._observed: dict[StepName, Observed] = {}
         self._launched: dict[StepName, datetime] = {}
         self._ended: dict[StepName, datetime] = {}
-        self._plan(request.pipeline, request.full_selection)
+        self._tried_again: set[StepName] = set()
+        self._compiled = (request.pipeline, request.full_selection)
+        self._plan(*self._compiled)
         started = now()
         self._run = Run(
             id=request.make_run_id(started),
@@ -189,29 +189,35 @@ class RunLoop:
         A step may have changed a variable although its code does not show it, and another may
         have read that variable as it was before. Then the pipeline is compiled anew with what is
         known now, and the run goes on with it: results that are right are found again by their
-        keys, the others are made anew. A reused result tells what its step changed, too.
+        keys, the others are made anew. A reused result tells what its step changed, too. The same
+        goes for files that one step writes and another touches.
         """
-        if self.is_over:
-            shared = shared_files(self._touched)
-            effects = LearnedEffects(files={self._steps[n].own: e for n, e in shared.items()})
-            self._found |= effects - self._learned
-        if not self.is_over or not self._found or self._cancel_requested:
+        if not self.is_over or self._cancel_requested or self._store_is_lost:
             return self.is_over
-        found, self._found = self._found, LearnedEffects()
-        revision = self._request.revise(found)
-        if revision is None:
+        found, self._found = self._found | self._news_of_files(), LearnedEffects()
+        revision = self._request.revise(found) if found else None
+        unlucky = {} if self._request.strict else self._failed_beside_writers()
+        if revision is None and not unlucky:
             return True
-        pipeline, selection = revision
+        self._compiled = revision or self._compiled
+        pipeline, selection = self._compiled
         news = self._news_of_order(pipeline)
         if self._request.strict:
             self._fail_undeclared(found, news)
             return True
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
-        self._listener.notice(PipelineRevised(because=self._because(found, news)))
+        if self._fail_overtaken(pipeline, done):
+            return True
+        self._tried_again |= unlucky.keys()
+        self._listener.notice(PipelineRevised(because=self._because(found, news, unlucky)))
         self._keys.save()
         self._learned |= found
         self._done_before |= done
-        early = frozenset(name for name, before in news.items() if self._ran_beside(name, before))
+        early = frozenset(
+            name
+            for name, before in news.items()
+            if self._ran_beside(name, [n for n in before if self._needs_file_of(name, n)])
+        )
         self._ran_too_early = early
         self._made_here |= frozenset(
             n for n in done if n in self._forced or not self._steps[n].cache
@@ -227,6 +233,29 @@ class RunLoop:
         self.take(RunStarted())
         return self.is_settled()
 
+    def _news_of_files(self) -> LearnedEffects:
+        shared = shared_files({name: seen.files for name, seen in self._observed.items()})
+        return LearnedEffects(files={self._steps[n].own: e for n, e in shared.items()}) - (
+            self._learned
+        )
+
+    def _failed_beside_writers(self) -> dict[StepName, StepName]:
+        """Name failed steps that may have missed a file, with a step before them that wrote then.
+
+        What a failed step looked for is not known. After one more try, it is to blame itself.
+        """
+        found: dict[StepName, StepName] = {}
+        for position, step in enumerate(self._pipeline.steps):
+            step_run = self._step_runs.get(step.name)
+            failure = step_run.failure if step_run else None
+            if failure is None or failure.kind != "error" or step.name in self._tried_again:
+                continue
+            for before in self._pipeline.steps[:position]:
+                writes = self._observed.get(before.name, Observed()).files.writes
+                if writes and self._ran_beside(step.name, [before.name]):
+                    found[step.name] = before.name
+        return found
+
     def _news_of_order(self, pipeline: Pipeline) -> dict[StepName, tuple[StepName, ...]]:
         """Give for steps those that they must run after, as was not known: because of files."""
         found = {
@@ -234,6 +263,12 @@ class RunLoop:
             for step in pipeline.steps
         }
         return {name: before for name, before in found.items() if before}
+
+    def _needs_file_of(self, name: StepName, before: StepName) -> bool:
+        seen = self._observed
+        return (
+            name in seen and before in seen and seen[name].files.meets_writes_of(seen[before].files)
+        )
 
     def _ran_beside(self, name: StepName, before: Collection[StepName]) -> bool:
         """Say whether a step ran in this run, and others had not ended when it started."""
@@ -254,14 +289,41 @@ class RunLoop:
                     kind="undeclared",
                     message=f"it changed {names} in place, which its code does not show"
                     if names
-                    else f"it touches files that {before} touches, which its code does not show",
+                    else f"it shares files with {before}, which its code does not show",
                     hint=f"Declare it: %%step {name} {declaration}. Or run without --strict.",
                 )
                 failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
                 self._finish_step(self._store.record_step(failed))
         self._final_state = RunState.FAILED
 
-    def _because(self, found: LearnedEffects, news: Mapping[StepName, Collection[StepName]]) -> str:
+    def _fail_overtaken(self, pipeline: Pipeline, done: Mapping[StepName, StepRun]) -> bool:
+        """Fail steps that may have read files too late: what these held before is gone."""
+        self._pipeline, self._steps = pipeline, pipeline.step_by_name
+        overtaken = False
+        for name, step_run in done.items():
+            for place in self._observed[name].moving:
+                writers = self._writers_behind(self._steps[name], place)
+                if writers:
+                    failure = StepFailure(
+                        kind="undeclared",
+                        message=f"it touched {place} while step '{writers[0]}', which comes after "
+                        "it, was writing there, which their code does not show",
+                        hint="Run again: now the order is known. If it matters what was there "
+                        "before, put that back first.",
+                    )
+                    failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
+                    self._finish_step(self._store.record_step(failed))
+                    self._final_state = RunState.FAILED
+                    overtaken = True
+                    break
+        return overtaken
+
+    def _because(
+        self,
+        found: LearnedEffects,
+        news: Mapping[StepName, Collection[StepName]],
+        unlucky: Mapping[StepName, StepName],
+    ) -> str:
         changers = [
             f"step '{step.name}' changed {', '.join(map(_called, found.changes[step.own]))}"
             for step in self._pipeline.steps
@@ -274,6 +336,10 @@ class RunLoop:
             f"step '{name}' shares files with {', '.join(map(repr, before))}, which its code does "
             "not show: it runs after that"
             for name, before in news.items()
+        ]
+        parts += [
+            f"step '{name}' failed while '{writer}' was writing files: it is tried again"
+            for name, writer in unlucky.items()
         ]
         return "; ".join(parts)
 
@@ -374,6 +440,12 @@ class RunLoop:
     def _look_up(self, names: Sequence[StepName]) -> None:
         if not names:
             return
+        kept = [name for name in names if self._stands(self._steps[name])]
+        for name in kept:
+            # It was made or found earlier in this very run, and everybody knows.
+            self._step_runs[name] = self._done_before[name]
+            self._keys.add_outcome(name, self._done_before[name].outputs)
+            self._events.append(ResultFound(name))
         finder = ResultFinder(
             store=self._store,
             pipeline=self._pipeline.name,
@@ -383,7 +455,7 @@ class RunLoop:
             run=self._run.id,
             made_here=self._made_here,
         )
-        for name, finding in finder.find([self._steps[name] for name in names]).items():
+        for name, finding in finder.find([self._steps[n] for n in names if n not in kept]).items():
             if finding.stored is not None:
                 self._reuse(name, finding.key, finding.stored)
                 self._events.append(ResultFound(name))
@@ -392,16 +464,33 @@ class RunLoop:
                 self._step_runs[name] = self._new_step_run(name, key=finding.key, reason=reason)
                 self._events.append(ResultMissing(name))
 
+    def _stands(self, step: Step) -> bool:
+        """Say whether what a step made or found earlier in this run is right for it now.
+
+        What steps behind it have since done to files is no reason to run it again.
+        """
+        before, observed = self._done_before.get(step.name), self._observed.get(step.name)
+        if before is None or before.key is None or observed is None or observed.moving:
+            return False
+        changes = self._keys.changes_since(before.key, observed, self._keys.key_of(step))
+        if missing_outputs(step, before):
+            return False
+        names = [self._keys.file_of(change) for change in changes]
+        return all(name is not None and self._writers_behind(step, name) for name in names)
+
+    def _writers_behind(self, step: Step, place: str) -> list[StepName]:
+        """Name the steps behind a step that ran in this run and wrote a file, or one below it."""
+        position = self._pipeline.steps.index(self._steps[step.name])
+        touch = FileEffects(reads=(place,), lists=(place,))
+        return [
+            other.name
+            for other in self._pipeline.steps[position + 1 :]
+            if other.name in self._ended and touch.meets_writes_of(self._observed[other.name].files)
+        ]
+
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
-        step, result = self._steps[name], (key.key, stored.observed.digest)
-        before = self._done_before.get(name)
-        if before is not None and self._results.get(name) == result:
-            # It was made or found earlier in this very run, and everybody knows.
-            self._step_runs[name] = before
-            self._keys.add_outcome(name, before.outputs)
-            return
-        self._results[name] = result
-        self._note_effects(step, stored.changed, stored.observed.files)
+        step = self._steps[name]
+        self._note_effects(step, stored.changed, stored.observed)
         reason = f"reused from run {stored.run}"
         if is_unverified(step, stored.observed) and stored.run != self._run.id:
             reason += f", unverified: {named(stored.observed.unverified)}"
@@ -475,7 +564,7 @@ class RunLoop:
         known = self._step_runs[step.name]
         key = self._keys.key_after(step, known.key, result) if known.key else None
         observed = self._keys.observed(step, result, self._launched[step.name])
-        self._note_effects(step, result.changed, observed.files)
+        self._note_effects(step, result.changed, observed)
         try:
             step_run = self._store.commit_step(
                 replace(
@@ -505,14 +594,12 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
-        if key is not None:
-            self._results[step.name] = (key.key, observed.digest)
         self._ended[step.name] = self._now()
         self._finish_step(step_run)
         return StepSucceeded(step.name)
 
-    def _note_effects(self, step: Step, changed: Collection[Variable], files: FileEffects) -> None:
-        self._touched[step.name] = files
+    def _note_effects(self, step: Step, changed: Collection[Variable], observed: Observed) -> None:
+        self._observed[step.name] = observed
         effects = LearnedEffects(changes={step.own: tuple(changed)})
         self._found |= effects - self._learned
 

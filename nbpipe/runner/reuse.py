@@ -111,7 +111,10 @@ class ResultFinder:
         candidates = self.store.results_to_compare(self.pipeline, step.name, key.key)
         if not candidates:
             return self._without_results(self.store, step, key)
-        compared = [(self.keys.changes_since(stored, key), stored) for stored in candidates]
+        compared = [
+            (self.keys.changes_since(stored.key, stored.observed, key), stored)
+            for stored in candidates
+        ]
         changes, closest = min(compared, key=lambda pair: len(pair[0]))
         reasons = tuple(map(str, changes))
         return Finding(
