@@ -16,6 +16,7 @@ from nbpipe.dataflow.analyze import analyze
 from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.model.diagnostic import Compilation, Diagnostic, Severity
 from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.flow import CellFlow, StatementKind
 from nbpipe.model.graph import find_cycle
 from nbpipe.model.names import CellId, PipelineName, StepName, Variable, step_name_from
@@ -30,7 +31,7 @@ def compile_notebook(
     notebook: Notebook,
     *,
     earlier: Sequence[Diagnostic] = (),
-    learned: Mapping[Digest, Iterable[Variable]] | None = None,
+    learned: LearnedEffects | None = None,
     analyze_cell: Analyze = analyze,
 ) -> Compilation:
     """Compile a notebook. Never raises on what an author can write, and never runs any of it.
@@ -38,7 +39,7 @@ def compile_notebook(
     Args:
         notebook: the notebook, parsed.
         earlier: what parsing found; errors among it stand in the way of a pipeline.
-        learned: variables that runs saw a step change, by the digest of the step's own cells.
+        learned: what runs saw steps do, by the digest of their own cells.
         analyze_cell: the analysis of one cell's source; a caller may keep results.
     """
     findings = Findings()
@@ -55,11 +56,9 @@ def compile_notebook(
             "no cell of this notebook is tagged as a step.",
             help="Put %%step NAME on the first line of a cell, or run: nbpipe tag NOTEBOOK",
         )
-    effects = {
-        name: names
-        for name, draft in drafts.items()
-        if (names := (learned or {}).get(_own_digest(notebook, name, flows)))
-    }
+    learned = learned or LearnedEffects()
+    own = {name: _own_digest(notebook, name, flows) for name in drafts} if learned else {}
+    effects = {n: learned.changes[source] for n, source in own.items() if source in learned.changes}
     try:
         linker = _linked(notebook, flows, drafts, parameters, effects, findings)
     except RecursionError:
@@ -76,7 +75,8 @@ def compile_notebook(
     blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
     steps: tuple[Step, ...] = ()
     if not blocked:
-        steps = assemble(linker, findings)
+        touched = {n: learned.files[source] for n, source in own.items() if source in learned.files}
+        steps = assemble(linker, findings, touched)
         cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
         if cycle:
             _report_cycle(cycle, linker, findings)

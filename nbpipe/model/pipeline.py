@@ -122,6 +122,7 @@ class Step:
         reads: declared files, as written.
         literal_paths: string literals in its code that may name files.
         metrics: outputs that hold figures of merit.
+        ttl_seconds: how old a result may be and still be reused; None for any age.
     """
 
     name: StepName
@@ -141,6 +142,7 @@ class Step:
     metrics: tuple[Variable, ...] = ()
     retry: Retry = field(default_factory=Retry)
     timeout_seconds: float | None = None
+    ttl_seconds: float | None = None
     cache: bool = True
     resources: Resources = field(default_factory=Resources)
 

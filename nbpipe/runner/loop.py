@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
-from nbpipe.model.digest import Digest
+from nbpipe.model.effects import FileEffects, LearnedEffects, shared_files
 from nbpipe.model.names import StepName, Variable, is_state, spoken
+from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
     KeyParts,
@@ -60,11 +61,11 @@ from nbpipe.runner.listening import (
     StepRetried,
     StepStarted,
 )
-from nbpipe.runner.request import Changes, RunRequest
+from nbpipe.runner.request import RunRequest
+from nbpipe.runner.reuse import ResultFinder, is_unverified, named, notes_on
 from nbpipe.runner.scheduler import Scheduler
 from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
-from nbpipe.runner.step_key import why
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
 
@@ -129,10 +130,17 @@ class RunLoop:
         self._executor = executor
         self._listener = listener
         self._now = now
-        self._learned = {source: set(names) for source, names in request.learned.items()}
-        self._found_changes: dict[Digest, set[Variable]] = {}
+        self._learned = request.learned
+        self._found = LearnedEffects()
         self._done_before: dict[StepName, StepRun] = {}
-        self._plan(request.pipeline, request.full_selection)
+        self._made_here: frozenset[StepName] = frozenset()
+        self._ran_too_early: frozenset[StepName] = frozenset()
+        self._observed: dict[StepName, Observed] = {}
+        self._launched: dict[StepName, datetime] = {}
+        self._ended: dict[StepName, datetime] = {}
+        self._tried_again: set[StepName] = set()
+        self._compiled = (request.pipeline, request.full_selection)
+        self._plan(*self._compiled)
         started = now()
         self._run = Run(
             id=request.make_run_id(started),
@@ -181,60 +189,159 @@ class RunLoop:
         A step may have changed a variable although its code does not show it, and another may
         have read that variable as it was before. Then the pipeline is compiled anew with what is
         known now, and the run goes on with it: results that are right are found again by their
-        keys, the others are made anew. A reused result tells what its step changed, too.
+        keys, the others are made anew. A reused result tells what its step changed, too. The same
+        goes for files that one step writes and another touches.
         """
-        if not self.is_over or not self._found_changes or self._cancel_requested:
+        if not self.is_over or self._cancel_requested or self._store_is_lost:
             return self.is_over
-        found, self._found_changes = self._found_changes, {}
-        revision = self._request.revise(found)
-        if revision is None:
+        found, self._found = self._found | self._news_of_files(), LearnedEffects()
+        revision = self._request.revise(found) if found else None
+        unlucky = {} if self._request.strict else self._failed_beside_writers()
+        if revision is None and not unlucky:
             return True
+        self._compiled = revision or self._compiled
+        pipeline, selection = self._compiled
+        news = self._news_of_order(pipeline)
         if self._request.strict:
-            self._fail_undeclared(found)
+            self._fail_undeclared(found, news)
             return True
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
-        self._listener.notice(PipelineRevised(because=self._because(found)))
+        if self._fail_overtaken(pipeline, done):
+            return True
+        self._tried_again |= unlucky.keys()
+        self._listener.notice(PipelineRevised(because=self._because(found, news, unlucky)))
         self._keys.save()
-        for source, variables in found.items():
-            self._learned.setdefault(source, set()).update(variables)
+        self._learned |= found
         self._done_before |= done
-        pipeline, selection = revision
+        early = frozenset(
+            name
+            for name, before in news.items()
+            if self._ran_beside(name, [n for n in before if self._needs_file_of(name, n)])
+        )
+        self._ran_too_early = early
+        self._made_here |= frozenset(
+            n for n in done if n in self._forced or not self._steps[n].cache
+        )
         # What ran in this run already counts as run: it is not forced, or uncached, twice.
         steps = tuple(
             replace(step, cache=step.cache or step.name in done) for step in pipeline.steps
         )
         self._plan(
             replace(pipeline, steps=steps),
-            replace(selection, forced=selection.forced - frozenset(done)),
+            replace(selection, forced=(selection.forced - frozenset(done)) | early),
         )
         self.take(RunStarted())
         return self.is_settled()
 
-    def _fail_undeclared(self, found: Changes) -> None:
-        for name, step_run in self._step_runs.items():
-            names = sorted(found.get(self._steps[name].own, ()))
-            if names and step_run.state.is_good:
-                declarable = " ".join(each for each in names if not is_state(each))
+    def _news_of_files(self) -> LearnedEffects:
+        shared = shared_files({name: seen.files for name, seen in self._observed.items()})
+        return LearnedEffects(files={self._steps[n].own: e for n, e in shared.items()}) - (
+            self._learned
+        )
+
+    def _failed_beside_writers(self) -> dict[StepName, StepName]:
+        """Name failed steps that may have missed a file, with a step before them that wrote then.
+
+        What a failed step looked for is not known. After one more try, it is to blame itself.
+        """
+        found: dict[StepName, StepName] = {}
+        for position, step in enumerate(self._pipeline.steps):
+            step_run = self._step_runs.get(step.name)
+            failure = step_run.failure if step_run else None
+            if failure is None or failure.kind != "error" or step.name in self._tried_again:
+                continue
+            for before in self._pipeline.steps[:position]:
+                writes = self._observed.get(before.name, Observed()).files.writes
+                if writes and self._ran_beside(step.name, [before.name]):
+                    found[step.name] = before.name
+        return found
+
+    def _news_of_order(self, pipeline: Pipeline) -> dict[StepName, tuple[StepName, ...]]:
+        """Give for steps those that they must run after, as was not known: because of files."""
+        found = {
+            step.name: tuple(n for n in step.after if n not in self._steps[step.name].upstream)
+            for step in pipeline.steps
+        }
+        return {name: before for name, before in found.items() if before}
+
+    def _needs_file_of(self, name: StepName, before: StepName) -> bool:
+        seen = self._observed
+        return (
+            name in seen and before in seen and seen[name].files.meets_writes_of(seen[before].files)
+        )
+
+    def _ran_beside(self, name: StepName, before: Collection[StepName]) -> bool:
+        """Say whether a step ran in this run, and others had not ended when it started."""
+        started = self._launched.get(name)
+        return started is not None and any(
+            other in self._ended and started < self._ended[other] for other in before
+        )
+
+    def _fail_undeclared(
+        self, found: LearnedEffects, news: Mapping[StepName, Collection[StepName]]
+    ) -> None:
+        for name, step_run in list(self._step_runs.items()):
+            names = sorted(found.changes.get(self._steps[name].own, ()))
+            before = " ".join(news.get(name, ()))
+            if (names or before) and step_run.state.is_good:
                 failure = StepFailure(
                     kind="undeclared",
                     message=f"it changed {', '.join(map(_called, names))}, which its code does "
-                    "not show",
-                    hint=f"Declare it: %%step {name} --out {declarable}. Or run without --strict."
-                    if declarable
-                    else "Set it in a statement of its own, so that it shows. Or run without "
-                    "--strict.",
+                    "not show"
+                    if names
+                    else f"it shares files with {before}, which its code does not show",
+                    hint=_how_to_declare(name, names, before),
                 )
                 failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
                 self._finish_step(self._store.record_step(failed))
         self._final_state = RunState.FAILED
 
-    def _because(self, found: Changes) -> str:
+    def _fail_overtaken(self, pipeline: Pipeline, done: Mapping[StepName, StepRun]) -> bool:
+        """Fail steps that may have read files too late: what these held before is gone."""
+        self._pipeline, self._steps = pipeline, pipeline.step_by_name
+        overtaken = False
+        for name, step_run in done.items():
+            for place in self._observed[name].moving:
+                writers = self._writers_behind(self._steps[name], place)
+                if writers:
+                    failure = StepFailure(
+                        kind="undeclared",
+                        message=f"it touched {place} while step '{writers[0]}', which comes after "
+                        "it, was writing there, which their code does not show",
+                        hint="Run again: now the order is known. If it matters what was there "
+                        "before, put that back first.",
+                    )
+                    failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
+                    self._finish_step(self._store.record_step(failed))
+                    self._final_state = RunState.FAILED
+                    overtaken = True
+                    break
+        return overtaken
+
+    def _because(
+        self,
+        found: LearnedEffects,
+        news: Mapping[StepName, Collection[StepName]],
+        unlucky: Mapping[StepName, StepName],
+    ) -> str:
         changers = [
-            f"step '{step.name}' changed {', '.join(map(_called, sorted(found[step.own])))}"
+            f"step '{step.name}' changed {', '.join(map(_called, found.changes[step.own]))}"
             for step in self._pipeline.steps
-            if step.own in found
+            if step.own in found.changes
         ]
-        return f"{'; '.join(changers)}, which its code does not show: what read it runs again"
+        parts = [
+            f"{'; '.join(changers)}, which its code does not show: what read it runs again"
+        ] * bool(changers)
+        parts += [
+            f"step '{name}' shares files with {', '.join(map(repr, before))}, which its code does "
+            "not show: it runs after that"
+            for name, before in news.items()
+        ]
+        parts += [
+            f"step '{name}' failed while '{writer}' was writing files: it is tried again"
+            for name, writer in unlucky.items()
+        ]
+        return "; ".join(parts)
 
     def begin(self) -> None:
         """Start the run, and go on as far as the store has the answers."""
@@ -333,33 +440,62 @@ class RunLoop:
     def _look_up(self, names: Sequence[StepName]) -> None:
         if not names:
             return
-        key_by_name = {name: self._keys.key_of(self._steps[name]) for name in names}
-        found = self._store.find_results([parts.key for parts in key_by_name.values()])
-        for name, parts in key_by_name.items():
-            stored = found.get(parts.key)
-            missing = missing_outputs(self._steps[name], stored) if stored else ()
-            if stored is not None and not missing:
-                self._reuse(name, parts, stored)
+        kept = [name for name in names if self._stands(self._steps[name])]
+        for name in kept:
+            # It was made or found earlier in this very run, and everybody knows.
+            self._step_runs[name] = self._done_before[name]
+            self._keys.add_outcome(name, self._done_before[name].outputs)
+            self._events.append(ResultFound(name))
+        finder = ResultFinder(
+            store=self._store,
+            pipeline=self._pipeline.name,
+            keys=self._keys,
+            now=self._now(),
+            reuse_unverified=self._request.reuse_unverified,
+            run=self._run.id,
+            made_here=self._made_here,
+        )
+        for name, finding in finder.find([self._steps[n] for n in names if n not in kept]).items():
+            if finding.stored is not None:
+                self._reuse(name, finding.key, finding.stored)
                 self._events.append(ResultFound(name))
             else:
-                reason = (
-                    f"{', '.join(missing)} is needed now"
-                    if missing
-                    else self._why_missing(name, parts)
-                )
-                self._step_runs[name] = self._new_step_run(name, key=parts, reason=reason)
+                reason = "; ".join(finding.reasons)
+                self._step_runs[name] = self._new_step_run(name, key=finding.key, reason=reason)
                 self._events.append(ResultMissing(name))
 
+    def _stands(self, step: Step) -> bool:
+        """Say whether what a step made or found earlier in this run is right for it now.
+
+        What steps behind it have since done to files is no reason to run it again.
+        """
+        before, observed = self._done_before.get(step.name), self._observed.get(step.name)
+        if before is None or before.key is None or observed is None or observed.moving:
+            return False
+        changes = self._keys.changes_since(before.key, observed, self._keys.key_of(step))
+        if missing_outputs(step, before):
+            return False
+        names = [self._keys.file_of(change) for change in changes]
+        return all(name is not None and self._writers_behind(step, name) for name in names)
+
+    def _writers_behind(self, step: Step, place: str) -> list[StepName]:
+        """Name the steps behind a step that ran in this run and wrote a file, or one below it."""
+        position = self._pipeline.steps.index(self._steps[step.name])
+        touch = FileEffects(reads=(place,), lists=(place,))
+        return [
+            other.name
+            for other in self._pipeline.steps[position + 1 :]
+            if other.name in self._ended and touch.meets_writes_of(self._observed[other.name].files)
+        ]
+
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
-        before = self._done_before.get(name)
-        if before is not None and before.key is not None and before.key.key == key.key:
-            # It was made or found earlier in this very run, and everybody knows.
-            self._step_runs[name] = before
-            self._keys.add_outcome(name, before.outputs)
-            return
-        self._note_changes(self._steps[name], stored.changed)
+        step = self._steps[name]
+        self._note_effects(step, stored.changed, stored.observed)
+        reason = f"reused from run {stored.run}"
+        if is_unverified(step, stored.observed) and stored.run != self._run.id:
+            reason += f", unverified: {named(stored.observed.unverified)}"
         step_run = replace(
-            self._new_step_run(name, key=key, reason=f"reused from run {stored.run}"),
+            self._new_step_run(name, key=key, reason=reason),
             state=StepState.REUSED,
             outputs=stored.outputs,
             unbound=stored.unbound,
@@ -371,19 +507,16 @@ class RunLoop:
             step_run = self._store.record_step(step_run)
         self._finish_step(step_run, seconds_saved=stored.seconds)
 
-    def _why_missing(self, name: StepName, key: KeyParts) -> str:
-        last = self._store.last_key(self._pipeline.name, name)
-        return "; ".join(why(last, key)) or "its result is gone"
-
     def _prepare_launch(self, step: Step, attempt: int) -> None:
         # While the step waited for its place, other steps may have changed files that it reads.
         key = self._keys.key_of(step)
+        self._launched[step.name] = self._now()
         if attempt == 1:
             self._step_runs[step.name] = replace(
                 self._step_runs.get(step.name)
                 or self._new_step_run(step.name, key=key, reason=self._why_unasked(step)),
                 key=key,
-                started=self._now(),
+                started=self._launched[step.name],
             )
         elif step.retry.delay_seconds <= 0:
             self._note_retry(step.name, 0.0)
@@ -409,6 +542,8 @@ class RunLoop:
         )
 
     def _why_unasked(self, step: Step) -> str:
+        if step.name in self._ran_too_early:
+            return "it ran before what it must run after"
         return "forced" if step.name in self._forced else "never reused (--no-cache)"
 
     def _note_retry(self, name: StepName, delay_seconds: float) -> None:
@@ -427,23 +562,26 @@ class RunLoop:
 
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
-        self._note_changes(step, result.changed)
+        key = self._keys.key_after(step, known.key, result) if known.key else None
+        observed = self._keys.observed(step, result, self._launched[step.name])
+        self._note_effects(step, result.changed, observed)
         try:
             step_run = self._store.commit_step(
                 replace(
                     known,
                     state=StepState.SUCCEEDED,
-                    key=self._keys.key_after(step, known.key, result) if known.key else None,
+                    key=key,
                     seconds=result.seconds,
                     unbound=result.unbound,
                     failure=None,
                     cells=result.cells,
                     executed_notebook=result.executed_notebook,
-                    notes=result.notes,
+                    notes=(*result.notes, *notes_on(step, result.trace, observed)),
                 ),
                 result.outputs,
                 # What the pipeline knows already, the step does not report as found.
-                changed={*result.changed, *self._learned.get(step.own, ())},
+                changed={*result.changed, *self._learned.changes.get(step.own, ())},
+                observed=observed,
             )
         except (StoreUnavailableError, CorruptStoreError) as error:
             return self._failed(
@@ -456,13 +594,14 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
+        self._ended[step.name] = self._now()
         self._finish_step(step_run)
         return StepSucceeded(step.name)
 
-    def _note_changes(self, step: Step, changed: Collection[Variable]) -> None:
-        news = {*changed} - self._learned.get(step.own, set())
-        if news:
-            self._found_changes.setdefault(step.own, set()).update(news)
+    def _note_effects(self, step: Step, changed: Collection[Variable], observed: Observed) -> None:
+        self._observed[step.name] = observed
+        effects = LearnedEffects(changes={step.own: tuple(changed)})
+        self._found |= effects - self._learned
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
         self._update(
@@ -516,3 +655,11 @@ class RunLoop:
 
 def _called(variable: Variable) -> str:
     return f"the {spoken(variable)}" if is_state(variable) else f"'{variable}'"
+
+
+def _how_to_declare(step: StepName, changed: Sequence[Variable], before: str) -> str:
+    variables = " ".join(name for name in changed if not is_state(name))
+    if changed and not variables:
+        return "Set it in a statement of its own, so that it shows. Or run without --strict."
+    option = f"--out {variables}" if variables else f"--after {before}"
+    return f"Declare it: %%step {step} {option}. Or run without --strict."

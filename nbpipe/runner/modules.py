@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from nbpipe.runner.interpreters import Interpreter
+from nbpipe.runner.observed_parts import normal_distribution
 
 # Modules whose distribution has another name. Others are found, too, only slower.
 _DISTRIBUTIONS: Final = {
@@ -74,6 +75,15 @@ class ModuleFinder:
             found.sources.update(place.sources)
             open_names.extend(place.imports)
         return found
+
+    def version(self, distribution: str) -> str | None:
+        """Give the version of an installed distribution, by its normal name."""
+        for root in self._interpreter.search_path:
+            if root.name in _INSTALLED:
+                found = self._site(root).version(distribution)
+                if found is not None:
+                    return found
+        return None
 
     def _place(self, name: str) -> _Place:
         if name not in self._places:
@@ -148,7 +158,7 @@ class _Site:
 
     def versions(self, module: str) -> dict[str, str]:
         """Give the distributions that provide a module, with their versions."""
-        name = _normal(_DISTRIBUTIONS.get(module, module))
+        name = normal_distribution(_DISTRIBUTIONS.get(module, module))
         if name in self._installed:
             return {name: self._installed[name]}
         providers = self._providers.get(module, ())
@@ -156,22 +166,27 @@ class _Site:
             module: "unknown"
         }
 
+    def version(self, distribution: str) -> str | None:
+        """Give the version of a distribution that is installed here."""
+        return self._installed.get(distribution)
+
     @cached_property
     def _installed(self) -> dict[str, str]:
-        names = (path.name.removesuffix(".dist-info") for path in self._metadata_directories)
-        pairs = (name.partition("-") for name in names)
-        return {_normal(name): version for name, _, version in pairs}
+        pairs = (path.stem.split("-") for path in self._metadata_directories)
+        return {normal_distribution(name): version for name, version, *_ in pairs}
 
     @cached_property
     def _metadata_directories(self) -> list[Path]:
-        return sorted(self._directory.glob("*.dist-info"))
+        # What pip installs has the newer kind, which wins; some systems have the older one, too.
+        kinds = ("*-*.egg-info", "*-*.dist-info")
+        return [path for kind in kinds for path in sorted(self._directory.glob(kind))]
 
     @cached_property
     def _providers(self) -> dict[str, list[str]]:
         """Read, as a last resort, which files every distribution has."""
         found: dict[str, list[str]] = {}
         for path in self._metadata_directories:
-            distribution = _normal(path.name.partition("-")[0])
+            distribution = normal_distribution(path.name.partition("-")[0])
             for module in _provided_modules(path):
                 found.setdefault(module, []).append(distribution)
         return found
@@ -188,10 +203,6 @@ def _provided_modules(metadata: Path) -> set[str]:
         return set()
     tops = {line.partition(",")[0].partition("/")[0] for line in record.splitlines()}
     return {top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".data"))}
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _holds(root: Path, name: str) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nbpipe.compiler.bundle import bundle_files
 from nbpipe.compiler.compile import compile_notebook
 from nbpipe.compiler.step_notebook import step_notebook
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import Variable
 from nbpipe.model.pipeline import Fragment, Load
 from nbpipe.notebook.parse import parse_notebook
@@ -96,7 +97,7 @@ def test_learned_effects_become_edges() -> None:
     cells = ("from lib import library", *cells)
     plain = pipeline_of(*cells)
     assert {(e.upstream, e.downstream) for e in plain.edges} == {("a", "b"), ("a", "c")}
-    learned = {plain.step_by_name["b"].own: [Variable("rows")]}
+    learned = LearnedEffects(changes={plain.step_by_name["b"].own: (Variable("rows"),)})
     pipeline = pipeline_of(*cells, learned=learned)
     assert {(e.upstream, e.downstream) for e in pipeline.edges} == {("a", "b"), ("b", "c")}
 

@@ -70,7 +70,7 @@ def test_an_older_format_is_brought_up_to_date_with_what_it_holds(path, monkeypa
     database.close()
 
 
-def test_results_that_cannot_say_what_they_changed_are_not_reused(path, monkeypatch):
+def test_results_that_cannot_say_what_they_depend_on_are_not_reused(path, monkeypatch):
     monkeypatch.setattr(database_module, "MIGRATIONS", MIGRATIONS[:1])
     monkeypatch.setattr(database_module, "FORMAT", 1)
     database = Database(path, create=True)
@@ -83,7 +83,7 @@ def test_results_that_cannot_say_what_they_changed_are_not_reused(path, monkeypa
     database.close()
     monkeypatch.undo()
     database = Database(path, create=False)
-    assert database.read("SELECT * FROM step_keys") == []
+    assert database.read("SELECT * FROM results") == []
     assert len(database.read("SELECT * FROM key_parts")) == 1
     database.close()
 
