@@ -129,6 +129,7 @@ def run_step(  # noqa: PLR0913 - all but four are optional
     missing = [step.name for step in workspace.pipeline.steps if step.name not in good]
     if missing and done.state is RunState.SUCCEEDED:
         store.begin_run(replace(whole, state=RunState.RUNNING, finished=None))
+    name = workspace.pipeline.whole_of(name)
     return next(step for step in done.steps if step.step == name)
 
 

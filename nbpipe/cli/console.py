@@ -114,7 +114,13 @@ def print_pipeline(pipeline: Pipeline) -> None:
         takes = "; ".join(f"{', '.join(names)} ← {origin}" for origin, names in by_step.items())
         waits = [f"after {name}" for name in step.after if name not in by_step]
         makes = ", ".join(spoken(o.variable) for o in step.outputs if o.required)
-        rows.append((step.name, "; ".join(filter(None, [takes, *waits])) or "–", makes or "–"))
+        rows.append(
+            (
+                " + ".join((step.name, *step.fused)),
+                "; ".join(filter(None, [takes, *waits])) or "–",
+                makes or "–",
+            )
+        )
     for line in table(("step", "takes", "makes"), rows):
         put("  " + line)
     if pipeline.parameters:

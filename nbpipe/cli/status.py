@@ -14,6 +14,7 @@ from nbpipe.cli.artifacts import json_option, when
 from nbpipe.cli.console import put, put_json
 from nbpipe.cli.run import notebook_store_option, parameter_option, parameters_file_option
 from nbpipe.errors import ConfigurationError, NotFoundError
+from nbpipe.model.names import StepName
 from nbpipe.runner.step_key import KeyChange
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.workspace import Workspace, open_workspace
@@ -121,6 +122,7 @@ def why_command(
     """
     workspace = open_workspace(path or _only_notebook(), store=store)
     found = {each.step: each for each in _status(workspace, parameters, params_file)}
+    step = workspace.pipeline.whole_of(StepName(step))
     if step not in found:
         raise NotFoundError.among("step", step, found, where=f"in {workspace.path.name}")
     each = next(status for name, status in found.items() if name == step)

@@ -148,10 +148,11 @@ class StepEvents:
             self._findings.add(
                 "NBP222",
                 f"{name!r} keeps state between calls, and steps {first!r} and {at.step.name!r} "
-                "both use it; each would have a state of its own.",
+                "both use it; so they run as one.",
                 at.cell,
                 at.line,
-                help="Keep the state in a variable, or use it in one step only.",
+                help="To keep them apart, keep the state in a variable.",
+                fuse={first, at.step.name},
             )
 
     def _call(self, at: At, call: Call) -> None:

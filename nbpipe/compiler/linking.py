@@ -165,9 +165,7 @@ class Linker:
 
     def finish(self) -> None:
         """Report what only shows when every cell is known."""
-        self._replaying.report_lost_settings(
-            {name: draft.cells[-1][0] for name, draft in self.drafts.items()}
-        )
+        self._replaying.report_lost(self.drafts.values())
 
     def _before_first_statement(
         self, position: int, cell: Cell, flow: CellFlow, draft: StepDraft

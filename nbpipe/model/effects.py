@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from nbpipe.model.digest import Digest
 from nbpipe.model.names import StepName, Variable
@@ -57,50 +57,76 @@ class FileEffects:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepEffects:
+    """What is known of one step; as in `LearnedEffects`."""
+
+    changes: tuple[Variable, ...] = ()
+    files: FileEffects = field(default_factory=FileEffects)
+    unstorable: tuple[Variable, ...] = ()
+
+
+Names: TypeAlias = Mapping[Digest, tuple[Variable, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedEffects:
     """What is known of steps, by the digest of their own cells.
 
     Attributes:
         changes: variables that a step changes in place.
         files: files that a step touches and another one writes, or the other way round.
+        unstorable: variables that a step makes, later steps read, and nobody can store.
     """
 
-    changes: Mapping[Digest, tuple[Variable, ...]] = field(default_factory=dict)
+    changes: Names = field(default_factory=dict)
     files: Mapping[Digest, FileEffects] = field(default_factory=dict)
+    unstorable: Names = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Say whether anything is known."""
-        return bool(self.changes or self.files)
+        return bool(self.changes or self.files or self.unstorable)
 
     def __or__(self, other: LearnedEffects) -> LearnedEffects:
         """Give what either knows."""
-        changes = {
-            source: tuple(sorted({*self.changes.get(source, ()), *other.changes.get(source, ())}))
-            for source in (*self.changes, *other.changes)
-        }
         files = {
             source: self.files.get(source, FileEffects()) | other.files.get(source, FileEffects())
             for source in (*self.files, *other.files)
         }
-        return LearnedEffects(changes=_filled(changes), files=_filled(files))
+        return LearnedEffects(
+            changes=_both(self.changes, other.changes),
+            files=_filled(files),
+            unstorable=_both(self.unstorable, other.unstorable),
+        )
 
     def __sub__(self, other: LearnedEffects) -> LearnedEffects:
         """Give what this knows and the other does not."""
-        changes = {
-            source: tuple(sorted({*names} - {*other.changes.get(source, ())}))
-            for source, names in self.changes.items()
-        }
         files = {
             source: effects - other.files.get(source, FileEffects())
             for source, effects in self.files.items()
         }
-        return LearnedEffects(changes=_filled(changes), files=_filled(files))
+        return LearnedEffects(
+            changes=_less(self.changes, other.changes),
+            files=_filled(files),
+            unstorable=_less(self.unstorable, other.unstorable),
+        )
+
+    def of(self, sources: Collection[Digest]) -> StepEffects:
+        """Give what is known of one step that goes by any of these digests."""
+        files = FileEffects()
+        for source in sources:
+            files |= self.files.get(source, FileEffects())
+        return StepEffects(
+            changes=_sorted_names(self.changes, sources),
+            files=files,
+            unstorable=_sorted_names(self.unstorable, sources),
+        )
 
     def about(self, sources: Collection[Digest]) -> LearnedEffects:
         """Give what is known of these steps only."""
         return LearnedEffects(
             changes={s: names for s, names in self.changes.items() if s in sources},
             files={s: effects for s, effects in self.files.items() if s in sources},
+            unstorable={s: names for s, names in self.unstorable.items() if s in sources},
         )
 
 
@@ -168,6 +194,25 @@ def lies_below(name: str, directory: str) -> bool:
 def _places_above(name: str) -> tuple[str, ...]:
     places = tuple(map(str, PurePosixPath(name).parents))
     return places[:-1] if name.startswith("~/") else places
+
+
+def _both(one: Names, other: Names) -> Names:
+    found = {
+        source: tuple(sorted({*one.get(source, ()), *other.get(source, ())}))
+        for source in (*one, *other)
+    }
+    return _filled(found)
+
+
+def _less(one: Names, other: Names) -> Names:
+    found = {
+        source: tuple(sorted({*names} - {*other.get(source, ())})) for source, names in one.items()
+    }
+    return _filled(found)
+
+
+def _sorted_names(names: Names, sources: Collection[Digest]) -> tuple[Variable, ...]:
+    return tuple(sorted({name for source in sources for name in names.get(source, ())}))
 
 
 def _filled(mapping: Mapping[Digest, _Value]) -> dict[Digest, _Value]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -206,10 +206,11 @@ class RunLoop:
             self._fail_undeclared(found, news)
             return True
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
+        before = self._pipeline
         if self._fail_overtaken(pipeline, done):
             return True
         self._tried_again |= unlucky.keys()
-        self._listener.notice(PipelineRevised(because=self._because(found, news, unlucky)))
+        self._listener.notice(PipelineRevised(because=self._because(before, found, news, unlucky)))
         self._keys.save()
         self._learned |= found
         self._done_before |= done
@@ -226,6 +227,8 @@ class RunLoop:
         steps = tuple(
             replace(step, cache=step.cache or step.name in done) for step in pipeline.steps
         )
+        fused = frozenset(self._step_runs) - {step.name for step in steps}
+        self._store.forget_steps(self._run.id, fused)
         self._plan(
             replace(pipeline, steps=steps),
             replace(selection, forced=(selection.forced - frozenset(done)) | early),
@@ -320,22 +323,29 @@ class RunLoop:
 
     def _because(
         self,
+        before: Pipeline,
         found: LearnedEffects,
         news: Mapping[StepName, Collection[StepName]],
         unlucky: Mapping[StepName, StepName],
     ) -> str:
         changers = [
             f"step '{step.name}' changed {', '.join(map(_called, found.changes[step.own]))}"
-            for step in self._pipeline.steps
+            for step in before.steps
             if step.own in found.changes
         ]
         parts = [
             f"{'; '.join(changers)}, which its code does not show: what read it runs again"
         ] * bool(changers)
         parts += [
-            f"step '{name}' shares files with {', '.join(map(repr, before))}, which its code does "
+            f"step '{step.name}' makes {', '.join(map(_called, found.unstorable[step.own]))}, "
+            "which cannot be stored: it runs as one with the steps that need it"
+            for step in before.steps
+            if step.own in found.unstorable
+        ]
+        parts += [
+            f"step '{name}' shares files with {', '.join(map(repr, others))}, which its code does "
             "not show: it runs after that"
-            for name, before in news.items()
+            for name, others in news.items()
         ]
         parts += [
             f"step '{name}' failed while '{writer}' was writing files: it is tried again"
@@ -576,7 +586,7 @@ class RunLoop:
                     failure=None,
                     cells=result.cells,
                     executed_notebook=result.executed_notebook,
-                    notes=(*result.notes, *notes_on(step, result.trace, observed)),
+                    notes=(*_fused(step), *result.notes, *notes_on(step, result.trace, observed)),
                 ),
                 result.outputs,
                 # What the pipeline knows already, the step does not report as found.
@@ -604,6 +614,9 @@ class RunLoop:
         self._found |= effects - self._learned
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
+        if failure.unstorable:
+            effects = LearnedEffects(unstorable={self._steps[name].own: failure.unstorable})
+            self._found |= effects - self._learned
         self._update(
             name,
             failure=failure,
@@ -655,6 +668,11 @@ class RunLoop:
 
 def _called(variable: Variable) -> str:
     return f"the {spoken(variable)}" if is_state(variable) else f"'{variable}'"
+
+
+def _fused(step: Step) -> Iterator[str]:
+    if step.fused:
+        yield f"ran as one with {', '.join(step.fused)}"
 
 
 def _how_to_declare(step: StepName, changed: Sequence[Variable], before: str) -> str:

@@ -159,6 +159,12 @@ class ArtifactStore:
                 )
         return committed
 
+    def forget_steps(self, run: RunId, steps: Collection[StepName]) -> None:
+        """Take steps out of the record of a run that goes on with them as part of others."""
+        if steps:
+            with self._database.transaction():
+                runs.delete_step_runs(self._database, run, steps)
+
     def record_step(self, step_run: StepRun) -> StepRun:
         """Note what became of a step that made nothing new: reused, failed, skipped, cancelled.
 

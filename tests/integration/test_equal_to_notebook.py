@@ -123,6 +123,30 @@ CASES = {
         },
         surprises=1,
     ),
+    "a connection and a generator: steps that run as one": Case(
+        (
+            "import sqlite3",
+            "#| step: connect\nconn = sqlite3.connect(':memory:')\nother = 5\n"
+            "g = (i * i for i in range(9))\nnext(g)",
+            "#| step: fill\nconn.execute('create table t (a int)').fetchall()\n"
+            "conn.executemany('insert into t values (?)', [(i,) for i in range(5)])\nnext(g)",
+            "#| step: aside\nprint(other * 2)",
+            "#| step: count\nn = conn.execute('select count(*) from t').fetchone()[0]\nprint(n)",
+            "#| step: report\nprint(n + other, sum(g))",
+        ),
+        surprises=1,
+    ),
+    "a class that counts, a default that remembers, cells of two steps in turn": Case(
+        (
+            "class Node:\n    made = 0\n    def __init__(self):\n        Node.made += 1\n"
+            "def collect(x, seen=[]):\n    seen.append(x)\n    return list(seen)",
+            "#| step: a\nx = Node()\nt = 1",
+            "#| step: b\ny = Node()\nprint(Node.made, collect(1))\nt += 1",
+            "#| step: c\nprint(collect(2))",
+            "#| step: a\nt *= 5\nz = Node.made * 3",
+            "#| step: e\nprint(z, y.made, t)",
+        ),
+    ),
     "magics": Case(
         (
             "%matplotlib inline\nimport matplotlib.pyplot as plt\nfrom math import *",
