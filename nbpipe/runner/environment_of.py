@@ -27,7 +27,7 @@ _IS_DIRECTORY: Final = "directory"
 _NOBODYS: Final = re.compile(
     r"""/(?:proc|sys)/ | .*/__pycache__/ | .*/\.ipynb_checkpoints/ | .*/\.ipython/ | .*/\.jupyter/
         | .*/(?:\.local/share/jupyter|Library/Jupyter)/
-        | .*/(?:\.cache|\.config|Caches)/(?:matplotlib|fontconfig)/
+        | .*/(?:\.cache|\.config|Caches)/(?:matplotlib|fontconfig)/ | .*/nbp-[a-z0-9_]{8}/
         | /usr/(?:local/)?share/fonts/ | .*/\.(?:local/share/)?fonts/""",
     re.VERBOSE,
 )

@@ -74,7 +74,8 @@ class ResultFinder:
             key = key_by_name[step.name]
             stored = found.get(key.key)
             # Two steps may share a key, and differ in what they need of it.
-            if stored is not None and self._fits(step, stored):
+            same = step is step_by_key[key.key]
+            if stored is not None and (same or self._fits(step, stored)):
                 findings[step.name] = Finding(key=key, stored=stored)
             else:
                 findings[step.name] = self._missing(step, key)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from nbpipe.api.runs import status
 from nbpipe.model.run import RunState
-from nbpipe.runner import interpreters, modules
+from nbpipe.runner import interpreters
 from nbpipe.store.index import results
 
 CELLS = (
@@ -156,7 +157,6 @@ def test_a_renamed_step_is_compared_with_what_it_reused(filled):
 
 
 def test_a_product_that_is_gone_or_changed_is_made_anew(desk):
-    desk.cells("%%step make\nmake('o' + 'ut/x.csv')", "make = print")
     desk.cells("make = print", "%%step make\nmake('o' + 'ut/x.csv')")
     desk.work = {"make": lambda touch: touch.write("out/x.csv", "made")}
     desk.run()
@@ -173,7 +173,6 @@ def test_a_product_that_is_gone_or_changed_is_made_anew(desk):
 
 
 def test_files_looked_for_in_vain_and_listed_directories_count(desk):
-    desk.cells("%%step scan\nn = len(list_all())", "def list_all(): ...")
     desk.cells("def list_all(): ...", "%%step scan\nn = len(list_all())")
     desk.file("data/a", "a")
 
@@ -470,8 +469,8 @@ def test_a_forced_step_that_was_too_early_does_not_take_an_older_result(exchange
     assert value_of(run) == "'new'"
 
 
-def test_a_hundred_reused_steps_are_found_in_no_time(desk, monkeypatch):
-    """The measure is CPU time, and generous: other tests run meanwhile."""
+def test_a_hundred_reused_steps_are_found_in_no_time(desk):
+    """The measure is CPU time; the limit is generous, because the machine may be slow."""
     sources = [f"%%step s{n}\nx{n} = {n}" for n in range(100)]
     desk.cells(*sources)
     for n in range(100):
@@ -489,13 +488,9 @@ def test_a_hundred_reused_steps_are_found_in_no_time(desk, monkeypatch):
     desk.work = {f"s{n}": touching(n) for n in range(100)}
     desk.run()
     assert len(desk.ran) == 100
-    assert modules  # the finder of modules is part of what is measured
     workspace = desk.workspace
     store = workspace.open_store()
-    from nbpipe.api.runs import status
-
-    before = os.times()
+    before = time.process_time()
     assert all(each.state == "fresh" for each in status(workspace, store))
-    after = os.times()
+    assert time.process_time() - before < 0.3
     store.close()
-    assert after.user - before.user < 0.3
