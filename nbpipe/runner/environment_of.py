@@ -105,13 +105,14 @@ class EnvironmentProbe:
 
     def file(self, name: str) -> str:
         """Give the digest of the content, or `ABSENT`."""
-        place = Path(self._place(name))
-        return self._digests.digest(place) or (_IS_DIRECTORY if place.is_dir() else ABSENT)
+        place = self._place(name)
+        is_directory = os.path.isdir(place)  # noqa: PTH112 - no exception where one may not look.
+        return self._digests.digest(Path(place)) or (_IS_DIRECTORY if is_directory else ABSENT)
 
     def name_of(self, path: str) -> str | None:
         """Give the name of a path in parts; None for what is no author's business."""
         path = os.path.normpath(path)
-        if _NOBODYS.match(path) or self._is_of_store(path) or _is_special(path):
+        if "\0" in path or _NOBODYS.match(path) or self._is_of_store(path) or _is_special(path):
             return None
         for directory in (self._directory, self._real_directory):
             if path == str(directory):
@@ -138,7 +139,9 @@ class EnvironmentProbe:
             facts = os.stat(self._place(name))  # noqa: PTH116 - text, as named.
         except OSError:
             return True
-        return max(facts.st_mtime, facts.st_ctime) >= time.timestamp()
+        # Programs may set the time of change as they like, but not that of the change of state.
+        changed = facts.st_mtime if os.name == "nt" else facts.st_ctime
+        return changed >= time.timestamp()
 
     def _place(self, name: str) -> str:
         if name.startswith("~/"):

@@ -20,8 +20,13 @@ from nbpipe.model.trace import Trace
 ABSENT: Final = "absent"
 UNSET: Final = "unset"
 
-# Set anew for each kernel, or by Jupyter: nothing that an author reads.
-_VARIABLES_OF_KERNELS: Final = re.compile(r"NBPIPE_|JPY_")
+# Of kernels, and of the window or the connection in which a command was typed.
+_NOBODYS_VARIABLES: Final = re.compile(
+    r"""NBPIPE_ | JPY_ | (?: _ | SHLVL | OLDPWD | WINDOWID | STY | TMUX | TMUX_PANE | XDG_SESSION_ID
+        | DBUS_SESSION_BUS_ADDRESS | SSH_(?: CLIENT | CONNECTION | TTY | AUTH_SOCK | AGENT_PID )
+        ) \Z""",
+    re.VERBOSE,
+)
 _OURSELVES: Final = "jupyterlab_nbpipe"
 
 
@@ -148,7 +153,7 @@ def _packages(
 def _variables(trace: Trace, around: Surroundings) -> Iterator[tuple[str, str]]:
     # Not what the kernel saw, which the step itself may have set, but what kernels are given.
     for name in sorted(trace.environment_read):
-        if not _VARIABLES_OF_KERNELS.match(name):
+        if not _NOBODYS_VARIABLES.match(name):
             yield f"variable {name}", around.variable(name)
 
 
