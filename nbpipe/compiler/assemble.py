@@ -24,7 +24,7 @@ from nbpipe.model.flow import (
     Use,
 )
 from nbpipe.model.graph import reachable, topological_order
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import Cell
 from nbpipe.model.pipeline import (
     Fragment,
@@ -203,14 +203,21 @@ def _setup(before: list[Code], draft: StepDraft) -> tuple[Fragment | Load, ...]:
         if code.statement.kind is StatementKind.DEFINITION:
             breaks = breaks or bool(binds & defined)
             defined |= binds
-        early = [n for n, b in waiting.items() if breaks and b.cell.number < code.cell.number]
+        # So does a setting made after a step made another: it must not be undone by loading that.
+        sets = not binds
+        early = [
+            name
+            for name, binding in waiting.items()
+            if binding.cell.number < code.cell.number and (breaks or (sets and is_state(name)))
+        ]
         if early:
             parts += _fragments(pending)
             pending = []
             parts.append(_load({name: waiting.pop(name).step for name in early}))
         pending.append(code)
     parts += _fragments(pending)
-    if waiting:
+    if waiting or pending:
+        # Even of nothing: what the body changes is told from how it stands here.
         parts.append(_load({name: binding.step for name, binding in waiting.items()}))
     return tuple(parts)
 
@@ -307,7 +314,7 @@ def _outputs(draft: StepDraft, readers: Mapping[Variable, list[StepName]]) -> tu
         found += [
             Output(variable=name, required=False)
             for name in sorted(draft.writes)
-            if name not in required and not name.startswith(("_", "@"))
+            if name not in required and not (name.startswith("_") or is_state(name))
         ]
     return tuple(sorted(found, key=lambda output: output.variable))
 

@@ -25,7 +25,7 @@ from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Flow, Namespace, Unresolved
 from nbpipe.compiler.replaying import Replayed
 from nbpipe.model.flow import Use
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import Cell
 
 _HISTORY: Final = re.compile(r"_{1,3}|_\d+|_i\d*|_ii|_iii|_ih|_oh|_dh|In|Out")
@@ -190,7 +190,7 @@ class StepReader:
     def _find(self, at: At, event: Use) -> None:
         """Read a name that nothing is seen to bind."""
         names = self._names
-        if event.name.startswith("@") or names.is_builtin(event.name):
+        if is_state(event.name) or names.is_builtin(event.name):
             return
         if event.name in names.broken:
             return

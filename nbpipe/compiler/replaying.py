@@ -34,7 +34,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import Cell, RandomPolicy
 
 REPLAYABLE: Final = frozenset(
@@ -194,7 +194,7 @@ class Replaying:
                     self.note_star(code.cell, event)
                 case _:
                     pass
-        is_stream = any(name.startswith("@") for name in touched)
+        is_stream = any(map(is_state, touched))
         sets = names.sets_something(statement) or (
             statement.kind not in REPLAYABLE and self._only_sets_modules(statement, {})
         )
@@ -246,8 +246,9 @@ class Replaying:
     def plan(self, place: Place, cell: Cell, statement: Statement) -> Plan:
         """Say what later steps replay of a statement, as names stand before it."""
         names = self._names
-        sets = names.sets_something(statement) and not names.stream_touched(statement.target)
-        patched = None if sets else self._patched(statement)
+        sets = names.must_repeat(statement)
+        is_carried = bool(names.states_set(statement))
+        patched = None if sets or is_carried else self._patched(statement)
         is_code = statement.kind in (StatementKind.IMPORT, StatementKind.DEFINITION)
         is_repeatable = (patched is not None or sets) and self._is_repeatable(statement)
         code = None

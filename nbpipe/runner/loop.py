@@ -18,7 +18,7 @@ from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
 from nbpipe.model.effects import FileEffects, LearnedEffects, shared_files
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state, spoken
 from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
@@ -281,16 +281,16 @@ class RunLoop:
         self, found: LearnedEffects, news: Mapping[StepName, Collection[StepName]]
     ) -> None:
         for name, step_run in list(self._step_runs.items()):
-            names = " ".join(sorted(found.changes.get(self._steps[name].own, ())))
+            names = sorted(found.changes.get(self._steps[name].own, ()))
             before = " ".join(news.get(name, ()))
             if (names or before) and step_run.state.is_good:
-                declaration = f"--out {names}" if names else f"--after {before}"
                 failure = StepFailure(
                     kind="undeclared",
-                    message=f"it changed {names} in place, which its code does not show"
+                    message=f"it changed {', '.join(map(_called, names))}, which its code does "
+                    "not show"
                     if names
                     else f"it shares files with {before}, which its code does not show",
-                    hint=f"Declare it: %%step {name} {declaration}. Or run without --strict.",
+                    hint=_how_to_declare(name, names, before),
                 )
                 failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
                 self._finish_step(self._store.record_step(failed))
@@ -688,5 +688,12 @@ class RunLoop:
 
 
 def _called(variable: Variable) -> str:
-    """Give a variable as people know it: a random stream has no name of theirs."""
-    return f"the {variable[1:]} stream" if variable.startswith("@") else f"'{variable}'"
+    return f"the {spoken(variable)}" if is_state(variable) else f"'{variable}'"
+
+
+def _how_to_declare(step: StepName, changed: Sequence[Variable], before: str) -> str:
+    variables = " ".join(name for name in changed if not is_state(name))
+    if changed and not variables:
+        return "Set it in a statement of its own, so that it shows. Or run without --strict."
+    option = f"--out {variables}" if variables else f"--after {before}"
+    return f"Declare it: %%step {step} {option}. Or run without --strict."

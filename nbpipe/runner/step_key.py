@@ -14,7 +14,7 @@ from typing import Final
 
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.digest import Digest, digest_structure
-from nbpipe.model.names import Variable
+from nbpipe.model.names import Variable, is_state, spoken
 from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import ParameterValue, Step
 from nbpipe.model.run import KeyParts, StepKey
@@ -138,6 +138,9 @@ _KINDS: Final = (
 
 def _line(change: KeyChange) -> str:
     part, before, after = change.part, change.old, change.new
+    kind, _, what = part.partition(" ")
+    if kind == "input" and is_state(what):
+        part = spoken(what)
     if change.kind in {"file", "directory"}:
         return f"{part} {_file_change(before, after)}"
     if change.kind == "variable":

@@ -165,7 +165,7 @@ def test_the_lines_of_a_fragment_are_those_of_the_notebook() -> None:
         "import os\n\n\nA = 1\n\ndef f():\n    return A", "%%step s\nx = f()\n1 / 0"
     )
     (step,) = pipeline.steps
-    (prelude,) = step.setup
+    (prelude, _load) = step.setup
     assert isinstance(prelude, Fragment)
     by_line = dict(zip(prelude.source.split("\n"), prelude.lines, strict=True))
     assert (by_line["A = 1"], by_line["    return A"]) == (4, 7)
