@@ -15,14 +15,14 @@ from typing import Final
 from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import Pipeline, Step
+from nbpipe.model.trace import digest_of_variable
 from nbpipe.runner.file_digests import FileDigests
 from nbpipe.runner.interpreters import interpreter_of
 from nbpipe.runner.modules import ModuleFinder
-from nbpipe.runner.observed_parts import ABSENT, UNSET
+from nbpipe.runner.observed_parts import ABSENT, IS_DIRECTORY, UNSET
 from nbpipe.runner.step_key import KeyEnvironment
 
 _LONGEST_PATH: Final = 1_024
-_IS_DIRECTORY: Final = "directory"
 # What kernels and libraries keep for themselves, and devices.
 _NOBODYS: Final = re.compile(
     r"""/(?:proc|sys)/ | .*/__pycache__/ | .*/\.ipynb_checkpoints/ | .*/\.ipython/ | .*/\.jupyter/
@@ -90,8 +90,7 @@ class EnvironmentProbe:
 
     def variable(self, name: str) -> str:
         """Give the digest of the value that kernels get of an environment variable, or `UNSET`."""
-        value = os.environ.get(name)
-        return UNSET if value is None else digest_structure(value)
+        return digest_of_variable(name, os.environ.get(name)) or UNSET
 
     def directory(self, name: str, without: Collection[str]) -> str:
         """Give the digest of the names of the entries, leaving some out, or `ABSENT`."""
@@ -107,7 +106,7 @@ class EnvironmentProbe:
         """Give the digest of the content, or `ABSENT`."""
         place = self._place(name)
         is_directory = os.path.isdir(place)  # noqa: PTH112 - no exception where one may not look.
-        return self._digests.digest(Path(place)) or (_IS_DIRECTORY if is_directory else ABSENT)
+        return self._digests.digest(Path(place)) or (IS_DIRECTORY if is_directory else ABSENT)
 
     def name_of(self, path: str) -> str | None:
         """Give the name of a path in parts; None for what is no author's business."""

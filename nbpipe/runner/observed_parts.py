@@ -18,6 +18,7 @@ from nbpipe.model.observed import Observed
 from nbpipe.model.trace import Trace
 
 ABSENT: Final = "absent"
+IS_DIRECTORY: Final = "directory"
 UNSET: Final = "unset"
 
 # Of kernels, and of the window or the connection in which a command was typed.
@@ -46,7 +47,7 @@ class Surroundings(Protocol):
         ...
 
     def file(self, name: str) -> str:
-        """Give the digest of the content, or `ABSENT`."""
+        """Give the digest of the content, `IS_DIRECTORY` or `ABSENT`."""
         ...
 
     def name_of(self, path: str) -> str | None:
@@ -84,9 +85,11 @@ def observe(
     read = _named(trace.files_read, around) - scratch
     missed = _named(trace.files_absent, around) - scratch
     listed = _named(trace.directories_listed, around)
-    state = {name: around.file(name) for name in sorted(read | missed | written)}
+    found = _named(trace.paths_found, around) - scratch
+    state = {name: around.file(name) for name in sorted(read | missed | found | written)}
     changed = {n for n in read if state[n] == ABSENT or around.changed_since(n, started)}
     appeared = {n for n in missed - read if state[n] != ABSENT}
+    gone = {n for n in found if state[n] == ABSENT}
     filled = {
         directory
         for directory in listed
@@ -102,12 +105,13 @@ def observe(
             **files,
         },
         files=FileEffects(
-            reads=tuple(sorted(read | missed)),
+            reads=tuple(sorted(read | missed | found)),
             lists=tuple(sorted(listed)),
-            writes=tuple(sorted(written)),
+            # That a directory is made orders nobody: what is put into it does.
+            writes=tuple(sorted(n for n in written if state[n] != IS_DIRECTORY)),
         ),
         unverified=tuple(sorted(trace.unverified)),
-        moving=tuple(sorted((changed | appeared | filled) - written)),
+        moving=tuple(sorted((changed | appeared | gone | filled) - written)),
         rewritten=tuple(sorted((changed & written) - {*held_files})),
     )
 
