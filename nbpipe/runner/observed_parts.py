@@ -19,6 +19,7 @@ from nbpipe.model.trace import Trace
 
 ABSENT: Final = "absent"
 IS_DIRECTORY: Final = "directory"
+UNKNOWN: Final = "unknown"
 UNSET: Final = "unset"
 
 # Of kernels, and of the window or the connection in which a command was typed.
@@ -151,7 +152,9 @@ def _packages(
         name = normal_distribution(distribution)
         if name not in held and name != _OURSELVES:
             now = around.package(name)
-            yield f"package {name}", now if _is_same_version(now, version) else version
+            # A module that no distribution brought has no version that could change.
+            is_seen_so = version == UNKNOWN or _is_same_version(now, version)
+            yield f"package {name}", now if is_seen_so else version
 
 
 def _variables(trace: Trace, around: Surroundings) -> Iterator[tuple[str, str]]:

@@ -116,7 +116,9 @@ class ResultFinder:
             (self.keys.changes_since(stored.key, stored.observed, key), stored)
             for stored in candidates
         ]
-        changes, closest = min(compared, key=lambda pair: len(pair[0]))
+        changes, closest = min(
+            compared, key=lambda pair: (len(pair[0]), pair[1].key.key != key.key)
+        )
         reasons = tuple(map(str, changes))
         return Finding(
             key=key,

@@ -146,6 +146,14 @@ def test_why_compares_with_the_closest_of_several_results(filled):
     assert filled.status()["load"].reasons == ("file deeper.py changed",)
 
 
+def test_of_two_that_are_as_close_the_one_with_the_same_key_tells_more(filled):
+    filled.work["fit"] = lambda touch: touch.write("made", "x") or {"model": 4}
+    filled.run(parameters={"alpha": 2})
+    filled.run(parameters={"alpha": 3})
+    filled.file("made", "by hand")
+    assert filled.status(alpha=2)["fit"].reasons == ("file made changed",)
+
+
 def test_a_renamed_step_is_compared_with_what_it_reused(filled):
     filled.cells(*cells(cell_2="%%step fetch\ntable = helper.load('da' + 'ta.csv')"))
     filled.run()

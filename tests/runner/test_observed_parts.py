@@ -172,6 +172,12 @@ def test_a_version_that_the_driver_sees_otherwise_never_holds():
     assert list(changes_of(observed, Around())) == [("package lib", "1.0", ABSENT)]
 
 
+def test_a_module_without_a_distribution_is_reused_until_it_has_one():
+    observed = seen(Trace(packages={"loose": "unknown"}), Around())
+    assert holds(observed, Around())
+    assert not holds(observed, Around(packages={"loose": "1.0"}))
+
+
 def test_versions_are_compared_however_they_are_spelled():
     observed = seen(Trace(packages={"lib": "1.0-Beta"}), Around(packages={"lib": "1.0_beta"}))
     assert holds(observed, Around(packages={"lib": "1.0_beta"}))
