@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
@@ -240,9 +241,9 @@ class RunLoop:
         )
 
     def _failed_beside_writers(self) -> dict[StepName, StepName]:
-        """Name failed steps that may have missed a file, with a step before them that wrote then.
+        """Name steps that failed over a file, with a step before them that wrote it meanwhile.
 
-        What a failed step looked for is not known. After one more try, it is to blame itself.
+        The failure must name the file. After one more try, the step is to blame itself.
         """
         found: dict[StepName, StepName] = {}
         for position, step in enumerate(self._pipeline.steps):
@@ -252,7 +253,9 @@ class RunLoop:
                 continue
             for before in self._pipeline.steps[:position]:
                 writes = self._observed.get(before.name, Observed()).files.writes
-                if writes and self._ran_beside(step.name, [before.name]):
+                text = f"{failure.message}\n{failure.traceback}"
+                is_named = any(PurePosixPath(name).name in text for name in writes)
+                if is_named and self._ran_beside(step.name, [before.name]):
                     found[step.name] = before.name
         return found
 
@@ -353,7 +356,7 @@ class RunLoop:
             for name, before in news.items()
         ]
         parts += [
-            f"step '{name}' failed while '{writer}' was writing files: it is tried again"
+            f"step '{name}' failed over a file that '{writer}' was writing: it is tried again"
             for name, writer in unlucky.items()
         ]
         return "; ".join(parts)
