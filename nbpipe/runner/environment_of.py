@@ -47,7 +47,7 @@ class EnvironmentProbe:
         self._seed_policy: RandomPolicy = pipeline.random
         self._directory = directory
         self._real_directory = directory.resolve()
-        self._home = Path.home()
+        self._home = os.path.expanduser("~")  # noqa: PTH111 - no exception without one.
         self._store = store.resolve()
         self._store_places = {f"{store}", f"{self._store}"}
         self._modules = ModuleFinder(interpreter, directory)
