@@ -15,19 +15,19 @@ from typing import Final
 from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import Pipeline, Step
+from nbpipe.model.trace import digest_of_variable
 from nbpipe.runner.file_digests import FileDigests
 from nbpipe.runner.interpreters import interpreter_of
 from nbpipe.runner.modules import ModuleFinder
-from nbpipe.runner.observed_parts import ABSENT, UNSET
+from nbpipe.runner.observed_parts import ABSENT, IS_DIRECTORY, UNSET
 from nbpipe.runner.step_key import KeyEnvironment
 
 _LONGEST_PATH: Final = 1_024
-_IS_DIRECTORY: Final = "directory"
 # What kernels and libraries keep for themselves, and devices.
 _NOBODYS: Final = re.compile(
     r"""/(?:proc|sys)/ | .*/__pycache__/ | .*/\.ipynb_checkpoints/ | .*/\.ipython/ | .*/\.jupyter/
         | .*/(?:\.local/share/jupyter|Library/Jupyter)/
-        | .*/(?:\.cache|\.config|Caches)/(?:matplotlib|fontconfig)/
+        | .*/(?:\.cache|\.config|Caches)/(?:matplotlib|fontconfig)/ | .*/nbp-[a-z0-9_]{8}/
         | /usr/(?:local/)?share/fonts/ | .*/\.(?:local/share/)?fonts/""",
     re.VERBOSE,
 )
@@ -47,7 +47,7 @@ class EnvironmentProbe:
         self._seed_policy: RandomPolicy = pipeline.random
         self._directory = directory
         self._real_directory = directory.resolve()
-        self._home = Path.home()
+        self._home = os.path.expanduser("~")  # noqa: PTH111 - no exception without one.
         self._store = store.resolve()
         self._store_places = {f"{store}", f"{self._store}"}
         self._modules = ModuleFinder(interpreter, directory)
@@ -90,8 +90,7 @@ class EnvironmentProbe:
 
     def variable(self, name: str) -> str:
         """Give the digest of the value that kernels get of an environment variable, or `UNSET`."""
-        value = os.environ.get(name)
-        return UNSET if value is None else digest_structure(value)
+        return digest_of_variable(name, os.environ.get(name)) or UNSET
 
     def directory(self, name: str, without: Collection[str]) -> str:
         """Give the digest of the names of the entries, leaving some out, or `ABSENT`."""
@@ -105,13 +104,14 @@ class EnvironmentProbe:
 
     def file(self, name: str) -> str:
         """Give the digest of the content, or `ABSENT`."""
-        place = Path(self._place(name))
-        return self._digests.digest(place) or (_IS_DIRECTORY if place.is_dir() else ABSENT)
+        place = self._place(name)
+        is_directory = os.path.isdir(place)  # noqa: PTH112 - no exception where one may not look.
+        return self._digests.digest(Path(place)) or (IS_DIRECTORY if is_directory else ABSENT)
 
     def name_of(self, path: str) -> str | None:
         """Give the name of a path in parts; None for what is no author's business."""
         path = os.path.normpath(path)
-        if _NOBODYS.match(path) or self._is_of_store(path) or _is_special(path):
+        if "\0" in path or _NOBODYS.match(path) or self._is_of_store(path) or _is_special(path):
             return None
         for directory in (self._directory, self._real_directory):
             if path == str(directory):
@@ -138,7 +138,9 @@ class EnvironmentProbe:
             facts = os.stat(self._place(name))  # noqa: PTH116 - text, as named.
         except OSError:
             return True
-        return max(facts.st_mtime, facts.st_ctime) >= time.timestamp()
+        # Programs may set the time of change as they like, but not that of the change of state.
+        changed = facts.st_mtime if os.name == "nt" else facts.st_ctime
+        return changed >= time.timestamp()
 
     def _place(self, name: str) -> str:
         if name.startswith("~/"):

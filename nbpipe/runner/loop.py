@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
@@ -207,7 +208,7 @@ class RunLoop:
             return True
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
         before = self._pipeline
-        if self._fail_overtaken(pipeline, done):
+        if self._fail_overtaken(pipeline, done, news):
             return True
         self._tried_again |= unlucky.keys()
         self._listener.notice(PipelineRevised(because=self._because(before, found, news, unlucky)))
@@ -229,6 +230,7 @@ class RunLoop:
         )
         fused = frozenset(self._step_runs) - {step.name for step in steps}
         self._store.forget_steps(self._run.id, fused)
+        self._observed = {n: seen for n, seen in self._observed.items() if n not in fused}
         self._plan(
             replace(pipeline, steps=steps),
             replace(selection, forced=(selection.forced - frozenset(done)) | early),
@@ -243,9 +245,9 @@ class RunLoop:
         )
 
     def _failed_beside_writers(self) -> dict[StepName, StepName]:
-        """Name failed steps that may have missed a file, with a step before them that wrote then.
+        """Name steps that failed over a file, with a step before them that wrote it meanwhile.
 
-        What a failed step looked for is not known. After one more try, it is to blame itself.
+        The failure must name the file. After one more try, the step is to blame itself.
         """
         found: dict[StepName, StepName] = {}
         for position, step in enumerate(self._pipeline.steps):
@@ -255,7 +257,9 @@ class RunLoop:
                 continue
             for before in self._pipeline.steps[:position]:
                 writes = self._observed.get(before.name, Observed()).files.writes
-                if writes and self._ran_beside(step.name, [before.name]):
+                text = f"{failure.message}\n{failure.traceback}"
+                is_named = any(PurePosixPath(name).name in text for name in writes)
+                if is_named and self._ran_beside(step.name, [before.name]):
                     found[step.name] = before.name
         return found
 
@@ -299,26 +303,43 @@ class RunLoop:
                 self._finish_step(self._store.record_step(failed))
         self._final_state = RunState.FAILED
 
-    def _fail_overtaken(self, pipeline: Pipeline, done: Mapping[StepName, StepRun]) -> bool:
-        """Fail steps that may have read files too late: what these held before is gone."""
+    def _fail_overtaken(
+        self,
+        pipeline: Pipeline,
+        done: Mapping[StepName, StepRun],
+        news: Mapping[StepName, Collection[StepName]],
+    ) -> bool:
+        """Fail steps that no second try can put right: what a file held before is gone."""
         self._pipeline, self._steps = pipeline, pipeline.step_by_name
         overtaken = False
         for name, step_run in done.items():
-            for place in self._observed[name].moving:
-                writers = self._writers_behind(self._steps[name], place)
-                if writers:
-                    failure = StepFailure(
-                        kind="undeclared",
-                        message=f"it touched {place} while step '{writers[0]}', which comes after "
-                        "it, was writing there, which their code does not show",
-                        hint="Run again: now the order is known. If it matters what was there "
-                        "before, put that back first.",
-                    )
-                    failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
-                    self._finish_step(self._store.record_step(failed))
-                    self._final_state = RunState.FAILED
-                    overtaken = True
-                    break
+            if name not in self._steps:
+                continue  # It has become part of another step, which runs anew.
+            seen = self._observed[name]
+            meetings = [
+                (place, writer)
+                for place in seen.moving
+                for writer in self._writers_behind(self._steps[name], place)
+            ]
+            meetings += [
+                (place, writer)
+                for place in seen.rewritten
+                for writer in news.get(name, ())
+                if place in self._observed[writer].files.writes and self._ran_beside(name, [writer])
+            ]
+            if meetings:
+                place, writer = meetings[0]
+                failure = StepFailure(
+                    kind="undeclared",
+                    message=f"it ran beside step '{writer}', and both touched {place}, which their "
+                    "code does not show: nobody knows what was read",
+                    hint="Run again: now the order is known. If it matters what was in the file "
+                    "before, put that back first.",
+                )
+                failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
+                self._finish_step(self._store.record_step(failed))
+                self._final_state = RunState.FAILED
+                overtaken = True
         return overtaken
 
     def _because(
@@ -348,7 +369,7 @@ class RunLoop:
             for name, others in news.items()
         ]
         parts += [
-            f"step '{name}' failed while '{writer}' was writing files: it is tried again"
+            f"step '{name}' failed over a file that '{writer}' was writing: it is tried again"
             for name, writer in unlucky.items()
         ]
         return "; ".join(parts)
@@ -606,7 +627,26 @@ class RunLoop:
             )
         self._ended[step.name] = self._now()
         self._finish_step(step_run)
+        self._forget_muddled(step.name)
         return StepSucceeded(step.name)
+
+    def _forget_muddled(self, name: StepName) -> None:
+        """Let nobody reuse results of steps that wrote one file beside each other.
+
+        Nobody knows whose content was taken for whose product.
+        """
+        written = {*self._observed[name].files.writes}
+        beside = [
+            other
+            for other in self._ended
+            if other != name
+            and self._ran_beside(name, [other])
+            and written.intersection(self._observed[other].files.writes)
+        ]
+        for each in [*beside, name] if beside else []:
+            step_run = self._step_runs.get(each)
+            if step_run is not None and step_run.key is not None:
+                self._store.forget_result(step_run.key.key, self._observed[each])
 
     def _note_effects(self, step: Step, changed: Collection[Variable], observed: Observed) -> None:
         self._observed[step.name] = observed

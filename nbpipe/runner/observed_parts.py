@@ -18,10 +18,17 @@ from nbpipe.model.observed import Observed
 from nbpipe.model.trace import Trace
 
 ABSENT: Final = "absent"
+IS_DIRECTORY: Final = "directory"
+UNKNOWN: Final = "unknown"
 UNSET: Final = "unset"
 
-# Set anew for each kernel, or by Jupyter: nothing that an author reads.
-_VARIABLES_OF_KERNELS: Final = re.compile(r"NBPIPE_|JPY_")
+# Of kernels, and of the window or the connection in which a command was typed.
+_NOBODYS_VARIABLES: Final = re.compile(
+    r"""NBPIPE_ | JPY_ | (?: _ | SHLVL | OLDPWD | WINDOWID | STY | TMUX | TMUX_PANE | XDG_SESSION_ID
+        | DBUS_SESSION_BUS_ADDRESS | SSH_(?: CLIENT | CONNECTION | TTY | AUTH_SOCK | AGENT_PID )
+        ) \Z""",
+    re.VERBOSE,
+)
 _OURSELVES: Final = "jupyterlab_nbpipe"
 
 
@@ -41,7 +48,7 @@ class Surroundings(Protocol):
         ...
 
     def file(self, name: str) -> str:
-        """Give the digest of the content, or `ABSENT`."""
+        """Give the digest of the content, `IS_DIRECTORY` or `ABSENT`."""
         ...
 
     def name_of(self, path: str) -> str | None:
@@ -79,9 +86,11 @@ def observe(
     read = _named(trace.files_read, around) - scratch
     missed = _named(trace.files_absent, around) - scratch
     listed = _named(trace.directories_listed, around)
-    state = {name: around.file(name) for name in sorted(read | missed | written)}
+    found = _named(trace.paths_found, around) - scratch
+    state = {name: around.file(name) for name in sorted(read | missed | found | written)}
     changed = {n for n in read if state[n] == ABSENT or around.changed_since(n, started)}
     appeared = {n for n in missed - read if state[n] != ABSENT}
+    gone = {n for n in found if state[n] == ABSENT}
     filled = {
         directory
         for directory in listed
@@ -97,12 +106,13 @@ def observe(
             **files,
         },
         files=FileEffects(
-            reads=tuple(sorted(read | missed)),
+            reads=tuple(sorted(read | missed | found)),
             lists=tuple(sorted(listed)),
-            writes=tuple(sorted(written)),
+            # That a directory is made orders nobody: what is put into it does.
+            writes=tuple(sorted(n for n in written if state[n] != IS_DIRECTORY)),
         ),
         unverified=tuple(sorted(trace.unverified)),
-        moving=tuple(sorted((changed | appeared | filled) - written)),
+        moving=tuple(sorted((changed | appeared | gone | filled) - written)),
         rewritten=tuple(sorted((changed & written) - {*held_files})),
     )
 
@@ -142,13 +152,15 @@ def _packages(
         name = normal_distribution(distribution)
         if name not in held and name != _OURSELVES:
             now = around.package(name)
-            yield f"package {name}", now if _is_same_version(now, version) else version
+            # A module that no distribution brought has no version that could change.
+            is_seen_so = version == UNKNOWN or _is_same_version(now, version)
+            yield f"package {name}", now if is_seen_so else version
 
 
 def _variables(trace: Trace, around: Surroundings) -> Iterator[tuple[str, str]]:
     # Not what the kernel saw, which the step itself may have set, but what kernels are given.
     for name in sorted(trace.environment_read):
-        if not _VARIABLES_OF_KERNELS.match(name):
+        if not _NOBODYS_VARIABLES.match(name):
             yield f"variable {name}", around.variable(name)
 
 

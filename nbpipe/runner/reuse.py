@@ -74,7 +74,8 @@ class ResultFinder:
             key = key_by_name[step.name]
             stored = found.get(key.key)
             # Two steps may share a key, and differ in what they need of it.
-            if stored is not None and self._fits(step, stored):
+            same = step is step_by_key[key.key]
+            if stored is not None and (same or self._fits(step, stored)):
                 findings[step.name] = Finding(key=key, stored=stored)
             else:
                 findings[step.name] = self._missing(step, key)
@@ -115,7 +116,9 @@ class ResultFinder:
             (self.keys.changes_since(stored.key, stored.observed, key), stored)
             for stored in candidates
         ]
-        changes, closest = min(compared, key=lambda pair: len(pair[0]))
+        changes, closest = min(
+            compared, key=lambda pair: (len(pair[0]), pair[1].key.key != key.key)
+        )
         reasons = tuple(map(str, changes))
         return Finding(
             key=key,

@@ -263,6 +263,11 @@ class ArtifactStore:
                 results.mark_used(self._database, unnoted, now)
         return whole
 
+    def forget_result(self, key: StepKey, observed: Observed) -> None:
+        """Let no run reuse a result any more; its versions stay."""
+        with self._database.transaction():
+            results.delete_result(self._database, key, observed)
+
     def results_to_compare(
         self, pipeline: PipelineName, step: StepName, key: StepKey
     ) -> tuple[StoredStep, ...]:

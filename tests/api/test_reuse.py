@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from nbpipe.api.runs import status
 from nbpipe.model.run import RunState
-from nbpipe.runner import interpreters, modules
+from nbpipe.runner import interpreters
 from nbpipe.store.index import results
 
 CELLS = (
@@ -145,6 +146,14 @@ def test_why_compares_with_the_closest_of_several_results(filled):
     assert filled.status()["load"].reasons == ("file deeper.py changed",)
 
 
+def test_of_two_that_are_as_close_the_one_with_the_same_key_tells_more(filled):
+    filled.work["fit"] = lambda touch: touch.write("made", "x") or {"model": 4}
+    filled.run(parameters={"alpha": 2})
+    filled.run(parameters={"alpha": 3})
+    filled.file("made", "by hand")
+    assert filled.status(alpha=2)["fit"].reasons == ("file made changed",)
+
+
 def test_a_renamed_step_is_compared_with_what_it_reused(filled):
     filled.cells(*cells(cell_2="%%step fetch\ntable = helper.load('da' + 'ta.csv')"))
     filled.run()
@@ -156,7 +165,6 @@ def test_a_renamed_step_is_compared_with_what_it_reused(filled):
 
 
 def test_a_product_that_is_gone_or_changed_is_made_anew(desk):
-    desk.cells("%%step make\nmake('o' + 'ut/x.csv')", "make = print")
     desk.cells("make = print", "%%step make\nmake('o' + 'ut/x.csv')")
     desk.work = {"make": lambda touch: touch.write("out/x.csv", "made")}
     desk.run()
@@ -173,7 +181,6 @@ def test_a_product_that_is_gone_or_changed_is_made_anew(desk):
 
 
 def test_files_looked_for_in_vain_and_listed_directories_count(desk):
-    desk.cells("%%step scan\nn = len(list_all())", "def list_all(): ...")
     desk.cells("def list_all(): ...", "%%step scan\nn = len(list_all())")
     desk.file("data/a", "a")
 
@@ -352,19 +359,22 @@ def test_a_reader_that_failed_beside_the_writer_is_tried_again(exchange):
     assert (run.state, value_of(run)) == (RunState.SUCCEEDED, "'new'")
     assert exchange.ran == ["write", "read", "read"]
     assert exchange.revisions[0] == (
-        "step 'read' failed while 'write' was writing files: it is tried again"
+        "step 'read' failed over a file that 'write' was writing: it is tried again"
     )
     assert exchange.stale() == {}
 
 
-def test_a_step_that_fails_for_itself_is_tried_again_once(exchange):
+@pytest.mark.parametrize(
+    ("message", "ran"),
+    [("no x.csv at all", ["write", "read", "read"]), ("no such thing", ["write", "read"])],
+)
+def test_a_step_that_fails_for_itself_is_tried_again_once_at_most(exchange, message, ran):
     def read(touch):
-        raise FileNotFoundError("no such thing")
+        raise FileNotFoundError(message)
 
     exchange.work["read"] = read
     run = exchange.run(after={"write": "read"})
-    assert run.state is RunState.FAILED
-    assert exchange.ran == ["write", "read", "read"]
+    assert (run.state, exchange.ran) == (RunState.FAILED, ran)
 
 
 def test_an_order_that_is_learned_survives_its_file(exchange):
@@ -407,13 +417,29 @@ def test_a_reader_that_a_later_writer_may_have_overtaken_fails_once(overwriting)
     failure = run.steps[0].failure
     assert (run.state, failure.message) == (
         RunState.FAILED,
-        "it touched x.csv while step 'write', which comes after it, was writing there, which their "
-        "code does not show",
+        "it ran beside step 'write', and both touched x.csv, which their code does not show: "
+        "nobody knows what was read",
     )
     overwriting.file("x.csv", "old")
     run = overwriting.run()
     assert (run.state, value_of_step(run, "read")) == (RunState.SUCCEEDED, "'old'")
     assert overwriting.ran == ["read", "write"]
+
+
+def test_a_step_that_changes_the_file_of_one_beside_it_fails_once(desk):
+    desk.cells("from lib import put", "%%step write\nput('x')", "%%step add\nput('y')")
+    desk.file("lib.py", "put = print")
+    desk.file("x", "0")
+
+    def add(touch):
+        touch.write("x", touch.read("x") + "+")
+
+    desk.work = {"write": lambda touch: touch.write("x", "1"), "add": add}
+    assert desk.run(after={"add": "write"}).state is RunState.FAILED
+    # One `+` too many would be silently wrong.
+    assert desk.ran == ["write", "add"]
+    assert desk.run().state is RunState.SUCCEEDED
+    assert (desk.directory / "x").read_text() == "1+"
 
 
 def test_two_writers_leave_the_file_of_the_later_one(desk):
@@ -426,6 +452,8 @@ def test_two_writers_leave_the_file_of_the_later_one(desk):
     desk.run(after={"one": "two"})
     assert (desk.directory / "x").read_text() == "2"
     assert desk.ran == ["one", "two", "two"]
+    # Whether `one` left what its result says is not known: the next run makes it anew.
+    assert desk.stale()["one"] == ("its result is gone",)
     assert desk.workspace.pipeline.step_by_name["two"].after == ("one",)
 
 
@@ -470,8 +498,8 @@ def test_a_forced_step_that_was_too_early_does_not_take_an_older_result(exchange
     assert value_of(run) == "'new'"
 
 
-def test_a_hundred_reused_steps_are_found_in_no_time(desk, monkeypatch):
-    """The measure is CPU time, and generous: other tests run meanwhile."""
+def test_a_hundred_reused_steps_are_found_in_no_time(desk):
+    """The measure is CPU time; the limit is generous, because the machine may be slow."""
     sources = [f"%%step s{n}\nx{n} = {n}" for n in range(100)]
     desk.cells(*sources)
     for n in range(100):
@@ -489,13 +517,9 @@ def test_a_hundred_reused_steps_are_found_in_no_time(desk, monkeypatch):
     desk.work = {f"s{n}": touching(n) for n in range(100)}
     desk.run()
     assert len(desk.ran) == 100
-    assert modules  # the finder of modules is part of what is measured
     workspace = desk.workspace
     store = workspace.open_store()
-    from nbpipe.api.runs import status
-
-    before = os.times()
+    before = time.process_time()
     assert all(each.state == "fresh" for each in status(workspace, store))
-    after = os.times()
+    assert time.process_time() - before < 0.3
     store.close()
-    assert after.user - before.user < 0.3

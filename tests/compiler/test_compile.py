@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from nbpipe.compiler.bundle import bundle_files
 from nbpipe.compiler.compile import compile_notebook
 from nbpipe.compiler.step_notebook import step_notebook
-from nbpipe.model.effects import LearnedEffects
-from nbpipe.model.names import Variable
+from nbpipe.model.effects import FileEffects, LearnedEffects
+from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import Fragment, Load
 from nbpipe.notebook.parse import parse_notebook
 from nbpipe.wire.manifest import read_manifest
@@ -100,6 +100,30 @@ def test_learned_effects_become_edges() -> None:
     learned = LearnedEffects(changes={plain.step_by_name["b"].own: (Variable("rows"),)})
     pipeline = pipeline_of(*cells, learned=learned)
     assert {(e.upstream, e.downstream) for e in pipeline.edges} == {("a", "b"), ("b", "c")}
+
+
+def test_files_that_runs_saw_steps_share_become_edges() -> None:
+    cells = (
+        "from lib import put, get",
+        "%%step write\nput('a' + 'b')",
+        "%%step read\nn = get('a' + 'b')",
+        "%%step use\nprint(n, get('a'))",
+    )
+    own = {step.name: step.own for step in pipeline_of(*cells).steps}
+    learned = LearnedEffects(
+        files={
+            own[StepName("write")]: FileEffects(writes=("ab",)),
+            own[StepName("read")]: FileEffects(reads=("ab",)),
+            own[StepName("use")]: FileEffects(writes=("ab",)),
+        }
+    )
+    pipeline = pipeline_of(*cells, learned=learned)
+    # `use` comes after `read` anyway, which gives it a variable.
+    assert [(s.name, s.after) for s in pipeline.steps] == [
+        ("write", ()),
+        ("read", ("write",)),
+        ("use", ("write",)),
+    ]
 
 
 def test_a_redefinition_stands_behind_the_values_made_before_it() -> None:

@@ -8,7 +8,7 @@ from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.effects import FileEffects
 from nbpipe.model.observed import Observed
 from nbpipe.model.trace import Trace
-from nbpipe.runner.observed_parts import ABSENT, UNSET, changes_of, holds, observe
+from nbpipe.runner.observed_parts import ABSENT, IS_DIRECTORY, UNSET, changes_of, holds, observe
 
 STARTED = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -98,6 +98,14 @@ def test_what_the_key_has_is_left_out_but_counts_for_the_order_of_steps():
         (Trace(files_read=("/w/a",)), Around(), ("a",), ()),
         (Trace(files_absent=("/w/a",)), Around(files={"a": "1"}), ("a",), ()),
         (Trace(directories_listed=("/w/d",)), Around(changed=("d",)), ("d",), ()),
+        # A directory that was there, and went; a file that was there, and was made anew.
+        (Trace(paths_found=("/w/d",)), Around(), ("d",), ()),
+        (
+            Trace(paths_found=("/w/a",), files_written=("/w/a",)),
+            Around(files={"a": "1"}, changed=("a",)),
+            (),
+            (),
+        ),
         # Read, and then changed by the step itself; or opened for both, and left as it was.
         (
             Trace(files_read=("/w/a",), files_written=("/w/a",)),
@@ -132,6 +140,15 @@ def test_what_changed_while_the_step_ran_is_told_apart(trace, around, moving, re
     assert (observed.moving, observed.rewritten) == (moving, rewritten)
 
 
+def test_that_a_directory_is_there_is_a_part_and_making_one_orders_nobody():
+    trace = Trace(paths_found=("/w/d",), files_absent=("/w/e",), files_written=("/w/e", "/w/e/x"))
+    around = Around(files={"d": IS_DIRECTORY, "e": IS_DIRECTORY, "e/x": "1"})
+    assert seen(trace, around) == Observed(
+        parts={"file d": IS_DIRECTORY, "file e": IS_DIRECTORY, "file e/x": "1"},
+        files=FileEffects(reads=("d", "e"), writes=("e/x",)),
+    )
+
+
 def test_temporary_files_that_are_gone_leave_no_part():
     trace = Trace(files_read=("/w/t",), files_absent=("/w/t",), files_written=("/w/t",))
     assert seen(trace, Around(scratch=("t",))) == Observed()
@@ -153,6 +170,12 @@ def test_a_version_that_the_driver_sees_otherwise_never_holds():
     assert observed.parts == {"package lib": "1.0"}
     assert not holds(observed, Around())
     assert list(changes_of(observed, Around())) == [("package lib", "1.0", ABSENT)]
+
+
+def test_a_module_without_a_distribution_is_reused_until_it_has_one():
+    observed = seen(Trace(packages={"loose": "unknown"}), Around())
+    assert holds(observed, Around())
+    assert not holds(observed, Around(packages={"loose": "1.0"}))
 
 
 def test_versions_are_compared_however_they_are_spelled():

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nbpipe.model.digest import digest_structure
 from nbpipe.model.run import StepFailure, StepResult
-from nbpipe.model.trace import Trace
+from nbpipe.model.trace import Trace, digest_of_variable
 from nbpipe.store.values import store_values
 
 
@@ -46,7 +45,7 @@ class Touch:
     def variable(self, name: str) -> str | None:
         value = os.environ.get(name)
         read = self._facts.setdefault("environment_read", {})
-        read[name] = None if value is None else digest_structure(value)
+        read[name] = digest_of_variable(name, value)
         return value
 
     def fact(self, **facts: Any) -> None:

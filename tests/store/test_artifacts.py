@@ -145,6 +145,14 @@ def test_the_newest_eight_are_kept_of_results_that_saw_other_files(store):
     assert [stored.observed.parts["file a.csv"] for stored in kept] == list("98765432")
 
 
+def test_a_result_can_be_forgotten_without_its_versions(store):
+    commit(store, "a", {"x": 1}, key="k", observed=seen("A"))
+    commit(store, "a", {"x": 2}, key="k", observed=seen("B"))
+    store.forget_result(a_key("k").key, seen("B"))
+    assert store.find_results([a_key("k").key])[a_key("k").key].observed == seen("A")
+    assert len(store.versions()) == 2
+
+
 def test_an_older_result_stands_in_for_a_newer_one_that_is_gone(store):
     commit(store, "a", {"x": np.arange(3)}, key="k", observed=seen("A"))
     newer = commit(store, "a", {"x": np.arange(4)}, key="k", observed=seen("B"))

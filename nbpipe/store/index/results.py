@@ -67,15 +67,14 @@ def add_result(  # noqa: PLR0913 - the parts of a result
 
     Of results that differ in observed parts only, the newest few are kept.
     """
-    seen = observed.digest
-    database.write("DELETE FROM results WHERE key = ? AND observed = ?", (key.key, seen))
+    delete_result(database, key.key, observed)
     row_id = database.write(
         """INSERT INTO results (key, observed, observed_parts, pipeline, step, run, created, used,
                seconds, unbound, changed, cells, executed_notebook)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             key.key,
-            seen,
+            observed.digest,
             text_from_observed(observed),
             pipeline,
             step_run.step,
@@ -98,6 +97,11 @@ def add_result(  # noqa: PLR0913 - the parts of a result
            (SELECT id FROM results WHERE key = ? ORDER BY created DESC, id DESC LIMIT ?)""",
         (key.key, key.key, ALTERNATIVES),
     )
+
+
+def delete_result(database: Database, key: StepKey, observed: Observed) -> None:
+    """Delete the result with this key and these observed parts, if there is one."""
+    database.write("DELETE FROM results WHERE key = ? AND observed = ?", (key, observed.digest))
 
 
 def results_by_key(
