@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
@@ -18,19 +19,33 @@ from typing import Final
 _INSTALLED: Final = ("site-packages", "dist-packages")
 
 
-def import_from_source() -> None:
-    """Import modules that no distribution and not Python brought from their source only."""
-    sys.meta_path.insert(0, _ProjectFinder(sysconfig.get_path("stdlib")))
+_Quiet = Callable[[], AbstractContextManager[None]]
+
+
+def import_from_source(quietly: _Quiet = nullcontext) -> None:
+    """Import modules that no distribution and not Python brought from their source only.
+
+    Looking for modules happens `quietly`: the import system lists every directory where one could
+    be, which says nothing about the step.
+    """
+    sys.meta_path.insert(0, _ProjectFinder(sysconfig.get_path("stdlib"), quietly))
 
 
 class _ProjectFinder(MetaPathFinder):
     """Asks the other finders, and exchanges the loader of what is the project's."""
 
-    def __init__(self, standard_library: str) -> None:
+    def __init__(self, standard_library: str, quietly: _Quiet) -> None:
         self._standard_library = standard_library
+        self._quietly = quietly
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        with self._quietly():
+            return self._find(fullname, path, target)
+
+    def _find(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
     ) -> ModuleSpec | None:
         for finder in [each for each in sys.meta_path if each is not self]:
             spec = finder.find_spec(fullname, path, target)

@@ -1,7 +1,6 @@
 """What stands behind an import: a distribution with a version, or source files of the project.
 
-Nothing is imported, and `importlib.metadata` (50 ms, and a second to map modules to
-distributions) is not used: the names of the `*.dist-info` directories say nearly everything.
+Nothing is imported.
 """
 
 from __future__ import annotations
@@ -11,28 +10,13 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final
 
+from nbpipe.environment.distributions import INSTALLED, InstalledDistributions
 from nbpipe.runner.interpreters import Interpreter
 
-# Modules whose distribution has another name. Others are found, too, only slower.
-_DISTRIBUTIONS: Final = {
-    "PIL": "pillow",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv_python",
-    "dateutil": "python_dateutil",
-    "dotenv": "python_dotenv",
-    "google": "",
-    "nbpipe": "jupyterlab_nbpipe",
-    "skimage": "scikit_image",
-    "sklearn": "scikit_learn",
-    "umap": "umap_learn",
-    "yaml": "pyyaml",
-}
-_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _UNRELATED: Final = re.compile(r"__pycache__|\.|node_modules\Z|venv\Z")
 _MOST_FILES: Final = 5_000
 
@@ -56,7 +40,7 @@ class ModuleFinder:
     def __init__(self, interpreter: Interpreter, directory: Path) -> None:
         self._interpreter = interpreter
         self._directory = directory
-        self._sites: dict[Path, _Site] = {}
+        self._sites: dict[Path, InstalledDistributions] = {}
         self._places: dict[str, _Place] = {}
 
     def provenance(self, modules: tuple[str, ...]) -> Provenance:
@@ -100,7 +84,7 @@ class ModuleFinder:
         )
 
     def _found(self, root: Path, name: str) -> _Place:
-        if root.name in _INSTALLED:
+        if root.name in INSTALLED:
             return _Place(packages=self._site(root).versions(name))
         if name in self._interpreter.standard_library and root != self._directory:
             return _Place()
@@ -127,9 +111,9 @@ class ModuleFinder:
         base = self._directory if path.is_relative_to(self._directory) else root
         return path.relative_to(base).as_posix()
 
-    def _site(self, directory: Path) -> _Site:
+    def _site(self, directory: Path) -> InstalledDistributions:
         if directory not in self._sites:
-            self._sites[directory] = _Site(directory)
+            self._sites[directory] = InstalledDistributions(directory)
         return self._sites[directory]
 
 
@@ -138,60 +122,6 @@ class _Place:
     packages: dict[str, str] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
-
-
-class _Site:
-    """A directory of installed distributions."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def versions(self, module: str) -> dict[str, str]:
-        """Give the distributions that provide a module, with their versions."""
-        name = _normal(_DISTRIBUTIONS.get(module, module))
-        if name in self._installed:
-            return {name: self._installed[name]}
-        providers = self._providers.get(module, ())
-        return {provider: self._installed[provider] for provider in providers} or {
-            module: "unknown"
-        }
-
-    @cached_property
-    def _installed(self) -> dict[str, str]:
-        names = (path.name.removesuffix(".dist-info") for path in self._metadata_directories)
-        pairs = (name.partition("-") for name in names)
-        return {_normal(name): version for name, _, version in pairs}
-
-    @cached_property
-    def _metadata_directories(self) -> list[Path]:
-        return sorted(self._directory.glob("*.dist-info"))
-
-    @cached_property
-    def _providers(self) -> dict[str, list[str]]:
-        """Read, as a last resort, which files every distribution has."""
-        found: dict[str, list[str]] = {}
-        for path in self._metadata_directories:
-            distribution = _normal(path.name.partition("-")[0])
-            for module in _provided_modules(path):
-                found.setdefault(module, []).append(distribution)
-        return found
-
-
-def _provided_modules(metadata: Path) -> set[str]:
-    try:
-        return set((metadata / "top_level.txt").read_text("utf-8").split())
-    except OSError:
-        pass
-    try:
-        record = (metadata / "RECORD").read_text("utf-8")
-    except OSError:
-        return set()
-    tops = {line.partition(",")[0].partition("/")[0] for line in record.splitlines()}
-    return {top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".data"))}
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _holds(root: Path, name: str) -> bool:

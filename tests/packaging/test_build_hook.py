@@ -57,12 +57,12 @@ class Checkout:
         warnings: list[str] = []
         data: dict[str, Any] = {"artifacts": [], "shared_data": {}}
         app: Any = SimpleNamespace(display_warning=warnings.append)
-        hook = hatch_build.LabextensionBuildHook(str(self.root), {}, None, None, "", target, app)
+        hook = hatch_build.NbpipeBuildHook(str(self.root), {}, None, None, "", target, app)
         hook.initialize(version, data)
         return SimpleNamespace(**data, warnings=warnings)
 
     def dependencies(self) -> list[str]:
-        hook = hatch_build.LabextensionBuildHook(str(self.root), {}, None, None, "", "wheel", None)
+        hook = hatch_build.NbpipeBuildHook(str(self.root), {}, None, None, "", "wheel", None)
         return hook.dependencies()
 
 

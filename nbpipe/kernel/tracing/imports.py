@@ -1,0 +1,130 @@
+"""What a step imported: distributions with versions, project files, and libraries that read alone.
+
+Counted are modules that are new since the step began, and those that its names stand for: Jupyter
+has loaded some already that a step uses as well.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+from nbpipe.environment.distributions import INSTALLED, InstalledDistributions
+
+# Libraries that open files in native code. Those with parts named are imported by pandas in any
+# case; what reads are these parts.
+_READ_NATIVELY: Final[Mapping[str, tuple[str, ...]]] = {
+    "pyarrow": ("_csv", "_dataset", "_feather", "_fs", "_json", "_orc", "_parquet"),
+    **dict.fromkeys(
+        (
+            *("adbc_driver_manager", "cv2", "connectorx", "datatable", "deltalake", "duckdb"),
+            *("fastavro", "fiona", "fitz", "h5py", "imageio_ffmpeg", "itk", "lance", "laspy"),
+            *("lightgbm", "netCDF4", "osgeo", "pdal", "polars", "pyogrio", "pyreadr"),
+            *("pyreadstat", "pysam", "rasterio", "SimpleITK", "soundfile", "tables"),
+            *("tensorflow", "tiledb", "tokenizers", "torch", "safetensors", "vaex", "xgboost"),
+            *("apsw", "av", "faiss", "fasttext", "cfgrib", "eccodes", "healpy", "ROOT"),
+        ),
+        (),
+    ),
+}
+_FORKING: Final = (
+    "multiprocessing.popen_fork",
+    "multiprocessing.popen_spawn_posix",
+    "multiprocessing.popen_forkserver",
+    "joblib.externals.loky.backend.popen_loky_posix",
+)
+
+
+class ImportedModules:
+    """What was imported since this was made."""
+
+    def __init__(self) -> None:
+        self._before = frozenset(sys.modules)
+
+    def modules(self, namespace: Mapping[str, object]) -> dict[str, ModuleType]:
+        """Give the modules by name."""
+        names = {*sys.modules} - self._before
+        names.update(_modules_behind(namespace.values()))
+        return {
+            name: module
+            for name in sorted(names)
+            if isinstance(module := sys.modules.get(name), ModuleType)
+        }
+
+
+def packages_of(modules: Mapping[str, ModuleType]) -> dict[str, str]:
+    """Give the versions of the distributions that the modules come from."""
+    sites: dict[Path, set[str]] = {}
+    for module in modules.values():
+        file = _file_of(module)
+        site = _site_of(file)
+        if file is not None and site is not None:
+            # By its place: modules inside a distribution may go by a name of their own.
+            top = Path(file).relative_to(site).parts[0].partition(".")[0]
+            sites.setdefault(site, set()).add(top)
+    found: dict[str, str] = {}
+    for site in sorted(sites):
+        distributions = InstalledDistributions(site)
+        for name in sorted(sites[site] - {"nbpipe"}):
+            found.update(distributions.versions(name))
+    return found
+
+
+def files_of(modules: Mapping[str, ModuleType]) -> Iterator[str]:
+    """Give the files of modules that no distribution brought."""
+    for module in modules.values():
+        file = _file_of(module)
+        if file is not None and os.path.isabs(file) and _site_of(file) is None:  # noqa: PTH117
+            yield file
+
+
+def native_readers(
+    modules: Mapping[str, ModuleType], namespace: Mapping[str, object]
+) -> Iterator[str]:
+    """Name the libraries among the modules that may have read files on their own."""
+    used = {name.partition(".")[0] for name in _modules_behind(namespace.values())}
+    for module in modules.values():
+        file = _file_of(module)
+        if file is not None and _site_of(file) is None:
+            used |= {n.partition(".")[0] for n in _modules_behind(vars(module).values())}
+    for library, parts in _READ_NATIVELY.items():
+        if library in modules and (
+            not parts or library in used or any(f"{library}.{part}" in modules for part in parts)
+        ):
+            yield library
+
+
+def starts_processes(modules: Mapping[str, ModuleType]) -> bool:
+    """Say whether Python's own process pools have been used."""
+    return any(name in modules for name in _FORKING)
+
+
+def _modules_behind(values: Iterable[object]) -> set[str]:
+    found = set()
+    for value in list(values):
+        if isinstance(value, ModuleType):
+            found.add(value.__name__)
+        elif isinstance(value, type) or callable(value):
+            name = getattr(value, "__module__", None)
+            if isinstance(name, str):
+                found.add(name)
+    return found - {"__main__", "builtins"}
+
+
+def _file_of(module: ModuleType) -> str | None:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) else None
+
+
+def _site_of(file: str | None) -> Path | None:
+    if file is None:
+        return None
+    parts = Path(file).parts
+    for name in INSTALLED:
+        if name in parts:
+            return Path(*parts[: parts.index(name) + 1])
+    return None
