@@ -123,7 +123,7 @@ def build_tracer(root: Path) -> None:
     """Compile the tracer in its place, or say why not."""
     obstacle = compile_tracer(root / TRACER_SOURCE, root / TRACER)
     if obstacle:
-        print(f"No native tracing: {obstacle}.", file=sys.stderr)
+        sys.stderr.write(f"No native tracing: {obstacle}.\n")
 
 
 def skipped() -> bool:

@@ -115,9 +115,18 @@ def _asked_side(request: KernelRequest, tracer: StepTracer, shell: Any) -> StepS
             Variable(name): request.inputs[Variable(name)] for name in upstream
         },
         deliver=deliver,
-        trace=lambda: tracer.finish(shell.user_ns),
+        trace=lambda: tracer.finish(_names_of_author(shell)),
         watched_files=request.watched_files,
     )
+
+
+def _names_of_author(shell: Any) -> dict[str, object]:  # noqa: ANN401 - as above.
+    hidden = shell.user_ns_hidden
+    return {
+        name: value
+        for name, value in shell.user_ns.items()
+        if name not in hidden or hidden[name] is not value
+    }
 
 
 def _hasten_exit() -> None:

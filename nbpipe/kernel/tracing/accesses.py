@@ -122,8 +122,10 @@ class Accesses:
     def settle(self, expected: Iterable[str] = ()) -> TouchedFiles:
         """Look at what the paths are now, and give the account.
 
-        That directories on the way to `expected` are there, or these themselves, says nothing.
+        That directories on the way to `expected` are there, or these themselves, says nothing. Nor
+        does it that a program is not in one of the directories where programs are searched.
         """
+        searched = os.environ.get("PATH", os.defpath).split(os.pathsep)
         written = {path for path, existed in self._made.items() if _was_written(path, existed)}
         written |= {p for p, facts in self._changed.items() if facts_of(p) != facts}
         written = {path for path in written if not self._is_thrown_away(path)}
@@ -137,7 +139,7 @@ class Accesses:
         )
         return TouchedFiles(
             read=_sorted(read | (looked_at - self._made.keys())),
-            absent=_sorted(self._missed),
+            absent=_sorted(p for p in self._missed if os.path.dirname(p) not in searched),  # noqa: PTH120
             found=_sorted(found),
             listed=_sorted(listed),
             written=_sorted(written),
@@ -145,8 +147,9 @@ class Accesses:
 
     def _is_thrown_away(self, path: str) -> bool:
         """Say whether it lies in a temporary directory of the step's own."""
-        return path.startswith(f"{self._temporary}/") and not self._new_directories.isdisjoint(
-            _above(path)
+        name = path.removeprefix(f"{self._temporary}/")
+        return name != path and f"{self._temporary}/{name.partition('/')[0]}" in (
+            self._new_directories
         )
 
     def _telling(self, directories: set[str], beside: Iterable[set[str]]) -> set[str]:

@@ -20,7 +20,9 @@ from nbpipe.kernel.tracing.accesses import Access, Accesses, facts_of, kind_of_o
 from nbpipe.kernel.tracing.native import NativeTrace
 
 # Programs that libraries run to learn about the machine.
-_ABOUT_THE_MACHINE: Final = frozenset({"uname", "lscpu", "sysctl", "fc-list", "sw_vers", "ldconfig"})
+_ABOUT_THE_MACHINE: Final = frozenset(
+    {"uname", "lscpu", "sysctl", "fc-list", "sw_vers", "ldconfig"}
+)
 _CHILDREN: Final = "child processes"
 _LOOKS: Final = ("stat", "lstat", "access", "readlink")
 _SUPPORT: Final = (
@@ -40,6 +42,10 @@ _LOOK_FOR_MODULES: Final = (
 Arguments = tuple[Any, ...]  # Of audit events: whatever the author's code hands over.
 
 
+class _Thread(threading.local):
+    pauses = 0
+
+
 class AuditTrace:
     """Notes accesses from audit events.
 
@@ -52,7 +58,7 @@ class AuditTrace:
         self._native = native
         self._seen: set[tuple[object, object]] = set()
         self._on = False
-        self._thread = threading.local()
+        self._thread = _Thread()
         self._undo: list[Callable[[], None]] = []
         self.unverified: set[str] = set()
         self.is_incomplete = False
@@ -65,7 +71,7 @@ class AuditTrace:
 
         def hook(event: str, arguments: Arguments) -> None:
             handler = get(event)
-            if handler is None or not self._on or getattr(thread, "pauses", 0):
+            if handler is None or not self._on or thread.pauses:
                 return
             try:
                 handler(arguments)
@@ -86,7 +92,7 @@ class AuditTrace:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Note nothing that this thread does meanwhile."""
-        self._thread.pauses = getattr(self._thread, "pauses", 0) + 1
+        self._thread.pauses += 1
         try:
             yield
         finally:
@@ -154,11 +160,14 @@ class AuditTrace:
         if path is None or not isinstance(flags, int):
             return
         self._seen.add((given, flags))
-        facts = self._facts(path)
-        for access in kind_of_open(flags, existed=bool(facts)):
+        facts = facts_of(path)
+        if not facts and mode is None and not os.path.isabs(path):  # noqa: PTH117
             # `os.open` may have been given a directory that the event does not tell.
-            if access is not Access.MISSED or mode is not None or os.path.isabs(path):  # noqa: PTH117
-                self._note(access, path, facts)
+            if not sys._getframe(2).f_code.co_filename.endswith("/shutil.py"):  # noqa: SLF001
+                self.unverified.add("os.open")
+            return
+        for access in kind_of_open(flags, existed=bool(facts)):
+            self._note(access, path, facts)
 
     def _opens_database(self, arguments: Arguments) -> None:
         path = _text(arguments[0])
@@ -174,43 +183,43 @@ class AuditTrace:
             if self._native is not None and path is not None:
                 self._native.skip_listing()
         elif self._native is None and path is not None:
-            self._note(Access.LISTED if self._facts(path) else Access.MISSED, path)
+            self._note(Access.LISTED if facts_of(path) else Access.MISSED, path)
 
     def _makes_directory(self, given: object, directory: object) -> None:
         path = _text(given)
         if path is not None and directory == -1:
-            self._note(Access.FOUND if self._facts(path) else Access.DIRECTORY_MADE, path)
+            self._note(Access.FOUND if facts_of(path) else Access.DIRECTORY_MADE, path)
 
     def _makes(self, given: object, directory: object) -> None:
         path = _text(given)
         if path is not None and directory == -1:
-            self._note(Access.FOUND if self._facts(path) else Access.MADE, path)
+            self._note(Access.FOUND if facts_of(path) else Access.MADE, path)
 
     def _deletes(self, given: object, directory: object) -> None:
         path = _text(given)
         if path is not None and directory == -1:
-            self._note(Access.DELETED if self._facts(path) else Access.MISSED, path)
+            self._note(Access.DELETED if facts_of(path) else Access.MISSED, path)
             self._seen.clear()
 
     def _changes(self, given: object) -> None:
         path = _text(given)
         if path is not None:
-            self._note(Access.CHANGED, path, self._facts(path))
+            self._note(Access.CHANGED, path, facts_of(path))
 
     def _moves(self, arguments: Arguments) -> None:
         source, target = _text(arguments[0]), _text(arguments[1])
         if source is None or target is None or (arguments[2], arguments[3]) != (-1, -1):
             return
-        if not self._facts(source):
+        if not facts_of(source):
             self._note(Access.MISSED, source)
             return
-        access = Access.MOVED_OVER if self._facts(target) else Access.MOVED
+        access = Access.MOVED_OVER if facts_of(target) else Access.MOVED
         self._accesses.note(access, _absolute(source), _absolute(target))
         self._seen.clear()
 
     def _links(self, arguments: Arguments) -> None:
         source = _text(arguments[0])
-        if source is not None and self._facts(source):
+        if source is not None and facts_of(source):
             self._note(Access.READ, source)
             self._makes(arguments[1], arguments[3])
 
@@ -221,10 +230,6 @@ class AuditTrace:
 
     def _note(self, access: Access, path: str, facts: str = "") -> None:
         self._accesses.note(access, _absolute(path), facts)
-
-    def _facts(self, path: str) -> str:
-        """Look at a path, unnoted: `facts_of` has the function from before it was wrapped."""
-        return facts_of(path)
 
     # ----------------------------------------------------------------------------- looks
 
@@ -245,7 +250,7 @@ class AuditTrace:
             except OSError:
                 self._looked(path, options, found=True)
                 raise
-            self._looked(path, options, found=name != "access" or answer or bool(facts_of_any(path)))
+            self._looked(path, options, found=name != "access" or answer or _is_there(path))
             return answer
 
         def undo() -> None:
@@ -260,17 +265,16 @@ class AuditTrace:
         self._undo.append(undo)
 
     def _looked(self, given: object, options: dict[str, object], *, found: bool) -> None:
-        if not self._on or getattr(self._thread, "pauses", 0):
+        if not self._on or self._thread.pauses:
             return
         path = _text(given)
         if path is not None and options.get("dir_fd") is None:
             self._note(Access.FOUND if found else Access.MISSED, path)
 
 
-def facts_of_any(given: object) -> str:
-    """Give the facts of what may be a path."""
+def _is_there(given: object) -> bool:
     path = _text(given)
-    return "" if path is None else facts_of(path)
+    return path is not None and bool(facts_of(path))
 
 
 def _text(given: object) -> str | None:

@@ -33,9 +33,7 @@ def asks_for_time(source: str) -> bool:
         for alias in node.names
         if alias.name in _OF_TIME
     }
-    return any(
-        _gives_now(node, from_time) for node in ast.walk(tree) if isinstance(node, ast.Call)
-    )
+    return any(_gives_now(node, from_time) for node in ast.walk(tree) if isinstance(node, ast.Call))
 
 
 def _gives_now(call: ast.Call, from_time: set[str]) -> bool:

@@ -55,7 +55,7 @@ class EnvironmentReads:
     def start(self) -> None:
         """Begin to note."""
         for mapping in (os.environ, getattr(os, "environb", None)):
-            if mapping is not None and type(mapping) is os._Environ:
+            if mapping is not None and type(mapping) is os._Environ:  # noqa: SLF001
                 self._classes.append((mapping, type(mapping)))
                 mapping.__class__ = self._watched(type(mapping))
 
@@ -142,7 +142,7 @@ class EnvironmentReads:
 
 
 def _reader_by_file(file: str) -> _Reader:
-    parts = file.split(os.sep)
+    parts = Path(file).parts
     for name in _INSTALLED:
         if name in parts:
             package = parts[parts.index(name) + 1].removesuffix(".py")

@@ -91,9 +91,12 @@ def native_readers(
         file = _file_of(module)
         if file is not None and _site_of(file) is None:
             used |= {n.partition(".")[0] for n in _modules_behind(vars(module).values())}
+    loaded = {name.partition(".")[0] for name in modules}
     for library, parts in _READ_NATIVELY.items():
-        if library in modules and (
-            not parts or library in used or any(f"{library}.{part}" in modules for part in parts)
+        if (
+            library in used
+            or (library in loaded and not parts)
+            or any(f"{library}.{part}" in modules for part in parts)
         ):
             yield library
 

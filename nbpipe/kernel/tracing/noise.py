@@ -39,7 +39,12 @@ _ANYWHERE: Final = (
 # Set for each run by nbpipe or Jupyter, or otherwise than around the driver: never noted.
 _OF_KERNELS: Final = frozenset(
     {
-        *("LD_PRELOAD", "PYTHONHASHSEED", "PYDEVD_USE_FRAME_EVAL", "PYDEVD_DISABLE_FILE_VALIDATION"),
+        *(
+            "LD_PRELOAD",
+            "PYTHONHASHSEED",
+            "PYDEVD_USE_FRAME_EVAL",
+            "PYDEVD_DISABLE_FILE_VALIDATION",
+        ),
         *("TERM", "CLICOLOR", "CLICOLOR_FORCE", "FORCE_COLOR", "PAGER", "GIT_PAGER", "MPLBACKEND"),
         *("COLUMNS", "LINES", "PYTEST_CURRENT_TEST"),
     }
@@ -51,7 +56,8 @@ _OF_LIBRARIES: Final = frozenset(
     {
         *("HOME", "USER", "LOGNAME", "SHELL", "PATH", "TMPDIR", "TEMP", "TMP", "PWD"),
         *("DISPLAY", "WAYLAND_DISPLAY", "LANG", "LANGUAGE", "MPLCONFIGDIR", "TZ"),
-        *("NO_COLOR", "HOSTNAME", "OSTYPE"),
+        *("NO_COLOR", "HOSTNAME", "OSTYPE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("SSL_CERT_FILE", "SSL_CERT_DIR"),
     }
 )
 _FAMILIES_OF_LIBRARIES: Final = (
@@ -115,6 +121,8 @@ class PathNoise:
     def __call__(self, path: str) -> bool:
         """Say whether the path is left out."""
         if any(part in path for part in _ANYWHERE) or path.endswith((".pyc", "/.nbpipe")):
+            return True
+        if path.endswith(">") and "/<" in path:  # Code that came from no file.
             return True
         if path in self._directories:
             return True
