@@ -22,6 +22,7 @@ _DISTRIBUTIONS: Final = {
     "dateutil": "python_dateutil",
     "dotenv": "python_dotenv",
     "google": "",
+    "mpl_toolkits": "matplotlib",
     "nbpipe": "jupyterlab_nbpipe",
     "skimage": "scikit_image",
     "sklearn": "scikit_learn",

@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import Enum, auto
 from pathlib import Path
 from types import FrameType
@@ -29,6 +29,14 @@ _MACHINERY: Final = frozenset(
         *("comm", "debugpy", "psutil", "matplotlib_inline", "jedi", "prompt_toolkit"),
     }
 )
+# What stands between a reader and `os.environ`, if it is there.
+_MAPPINGS: Final = frozenset(
+    {
+        __file__,
+        os.getenv.__code__.co_filename,
+        Mapping.get.__code__.co_filename,
+    }
+)
 # `%env NAME` is the author's read.
 _ENV_MAGIC: Final = os.path.join("IPython", "core", "magics", "osm.py")  # noqa: PTH118 - a part.
 _STARTS_CHILDREN: Final = frozenset({"subprocess.py", "popen_fork.py", "popen_spawn_posix.py"})
@@ -40,13 +48,20 @@ class _Reader(Enum):
     NOBODY = auto()
 
 
+class _Listing(threading.local):
+    """Who listed all names last, in this thread, and which name has just been given."""
+
+    place: tuple[int, int] | None = None
+    name: str | None = None
+
+
 class EnvironmentReads:
     """Notes reads of environment variables, by exchanging the class of `os.environ`."""
 
     def __init__(self) -> None:
         self.digests: dict[str, Digest | None] = {}
         self._written: set[str] = set()
-        self._thread = threading.local()
+        self._thread = _Listing()
         self._classes: list[tuple[Any, type]] = []
         self._standard_library = tuple(
             sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")
@@ -82,7 +97,7 @@ class EnvironmentReads:
                 reads.note_write(name)
 
             def __iter__(self) -> Iterator[Any]:
-                return reads.each(super().__iter__())
+                return reads.each(super().__iter__(), sys._getframe(1))  # noqa: SLF001
 
         Watched.__name__ = original.__name__
         Watched.__qualname__ = original.__qualname__
@@ -104,18 +119,26 @@ class EnvironmentReads:
         if reader is not _Reader.NOBODY and not is_noisy_variable(
             name,
             by_library=reader is _Reader.LIBRARY,
-            as_one_of_all=getattr(self._thread, "listed", None) == name,
+            as_one_of_all=self._thread.name == name or self._thread.place == _place(frame),
         ):
             self.digests[name] = digest_of_variable(name, _value_of(name))
 
-    def each(self, names: Iterator[Any]) -> Iterator[Any]:
-        """Give the names in turn, and know meanwhile that all are asked for."""
+    def each(self, names: Iterator[Any], frame: FrameType) -> Iterator[Any]:
+        """Give the names in turn, and know that who asks for them next asks for all.
+
+        `dict(os.environ)` lists the names first, and then reads the values, all from one place;
+        `os.environ.items()` reads each value when it has its name.
+        """
+        self._thread.place = _place(frame)
+        return self._each(names)
+
+    def _each(self, names: Iterator[Any]) -> Iterator[Any]:
         try:
             for name in names:
-                self._thread.listed = os.fsdecode(name)
+                self._thread.name = os.fsdecode(name)
                 yield name
         finally:
-            self._thread.listed = None
+            self._thread.name = None
 
     def _reader(self, frame: FrameType | None) -> _Reader:
         """Find who asks: the innermost code that is not of the standard library."""
@@ -139,6 +162,12 @@ class EnvironmentReads:
         return file.startswith(self._standard_library) and not any(
             name in file for name in _INSTALLED
         )
+
+
+def _place(frame: FrameType | None) -> tuple[int, int] | None:
+    while frame is not None and frame.f_code.co_filename in _MAPPINGS:
+        frame = frame.f_back
+    return None if frame is None else (id(frame), frame.f_lasti)
 
 
 def _reader_by_file(file: str) -> _Reader:

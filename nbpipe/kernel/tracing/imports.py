@@ -31,6 +31,7 @@ _READ_NATIVELY: Final[Mapping[str, tuple[str, ...]]] = {
         (),
     ),
 }
+_MARKS: Final = tuple(f"{os.sep}{name}{os.sep}" for name in INSTALLED)
 _FORKING: Final = (
     "multiprocessing.popen_fork",
     "multiprocessing.popen_spawn_posix",
@@ -58,20 +59,18 @@ class ImportedModules:
 
 def packages_of(modules: Mapping[str, ModuleType]) -> dict[str, str]:
     """Give the versions of the distributions that the modules come from."""
-    sites: dict[Path, set[str]] = {}
+    sites: dict[str, set[str]] = {}
     for module in modules.values():
-        file = _file_of(module)
-        site = _site_of(file)
-        if file is not None and site is not None:
-            # By its place: modules inside a distribution may go by a name of their own.
-            top = Path(file).relative_to(site).parts[0].partition(".")[0]
-            sites.setdefault(site, set()).add(top)
+        # By its place: modules inside a distribution may go by a name of their own.
+        place = _site_of(_file_of(module))
+        if place is not None:
+            sites.setdefault(place[0], set()).add(place[1])
     found: dict[str, str] = {}
     for site in sorted(sites):
-        distributions = InstalledDistributions(site)
+        distributions = InstalledDistributions(Path(site))
         for name in sorted(sites[site] - {"nbpipe"}):
             found.update(distributions.versions(name))
-    return found
+    return dict(sorted(found.items()))
 
 
 def files_of(modules: Mapping[str, ModuleType]) -> Iterator[str]:
@@ -123,11 +122,11 @@ def _file_of(module: ModuleType) -> str | None:
     return file if isinstance(file, str) else None
 
 
-def _site_of(file: str | None) -> Path | None:
-    if file is None:
-        return None
-    parts = Path(file).parts
-    for name in INSTALLED:
-        if name in parts:
-            return Path(*parts[: parts.index(name) + 1])
+def _site_of(file: str | None) -> tuple[str, str] | None:
+    """Split the path of an installed file: where distributions are, and the top-level module."""
+    # Strings: there are thousands of modules.
+    for mark in _MARKS:
+        site, found, below = (file or "").partition(mark)
+        if found:
+            return site + mark[:-1], below.partition(os.sep)[0].partition(".")[0]
     return None
