@@ -17,18 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
-from nbpipe.kernel.tracing.noise import is_noisy_variable
+from nbpipe.kernel.tracing.noise import MACHINERY, is_noisy_variable
 from nbpipe.model.digest import Digest
 from nbpipe.model.trace import digest_of_variable
 
 _OURS: Final = str(Path(__file__).parents[2]) + os.sep
 _INSTALLED: Final = ("site-packages", "dist-packages")
-_MACHINERY: Final = frozenset(
-    {
-        *("IPython", "ipykernel", "traitlets", "jupyter_client", "jupyter_core", "zmq", "tornado"),
-        *("comm", "debugpy", "psutil", "matplotlib_inline", "jedi", "prompt_toolkit"),
-    }
-)
 # What stands between a reader and `os.environ`, if it is there.
 _MAPPINGS: Final = frozenset(
     {
@@ -175,7 +169,7 @@ def _reader_by_file(file: str) -> _Reader:
     for name in _INSTALLED:
         if name in parts:
             package = parts[parts.index(name) + 1].removesuffix(".py")
-            return _Reader.NOBODY if package in _MACHINERY else _Reader.LIBRARY
+            return _Reader.NOBODY if package in MACHINERY else _Reader.LIBRARY
     return _Reader.AUTHOR
 
 

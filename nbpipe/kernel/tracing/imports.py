@@ -1,7 +1,7 @@
 """What a step imported: distributions with versions, project files, and libraries that read alone.
 
-Counted are modules that are new since the step began, and those that its names stand for: Jupyter
-has loaded some already that a step uses as well.
+Counted are modules that are new since the step began, except for what the kernel itself loads, and
+those that the step's names stand for, even if the kernel had loaded them before.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Final
 
 from nbpipe.environment.distributions import INSTALLED, InstalledDistributions
+from nbpipe.kernel.tracing.noise import MACHINERY
 
 # Libraries that open files in native code. Those with parts named are imported by pandas in any
 # case; what reads are these parts.
@@ -48,7 +49,8 @@ class ImportedModules:
 
     def modules(self, namespace: Mapping[str, object]) -> dict[str, ModuleType]:
         """Give the modules by name."""
-        names = {*sys.modules} - self._before
+        new = {*sys.modules} - self._before
+        names = {name for name in new if name.partition(".")[0] not in MACHINERY}
         names.update(_modules_behind(namespace.values()))
         return {
             name: module

@@ -36,6 +36,15 @@ _ANYWHERE: Final = (
     *("/.ipynb_checkpoints/",),
 )
 
+# What a kernel is made of: it runs the author's code, and is no part of it.
+MACHINERY: Final = frozenset(
+    {
+        *("IPython", "ipykernel", "traitlets", "jupyter_client", "jupyter_core", "zmq", "tornado"),
+        *("comm", "debugpy", "psutil", "matplotlib_inline", "jedi", "prompt_toolkit"),
+        *("pexpect", "ptyprocess", "nbpipe"),
+    }
+)
+
 # Set for each run by nbpipe or Jupyter, or otherwise than around the driver: never noted.
 _OF_KERNELS: Final = frozenset(
     {

@@ -65,9 +65,7 @@ def see(
     )
     assert done.returncode == 0, done.stderr
     return {
-        name: Seen(
-            trace=decode(Trace, each["trace"]), native=each["native"], error=each["error"]
-        )
+        name: Seen(trace=decode(Trace, each["trace"]), native=each["native"], error=each["error"])
         for name, each in json.loads(done.stdout.splitlines()[-1]).items()
     }
 

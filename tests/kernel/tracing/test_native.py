@@ -91,7 +91,9 @@ def test_children_are_traced_also_when_the_environment_is_cleared(run):
 
 
 def test_a_library_of_the_authors_stays_in_effect_and_in_sight(run, tmp_path):
-    own = compile_c("int answer_of_author(void) { return 42; }", tmp_path / "own.so", "-shared", "-fPIC")
+    own = compile_c(
+        "int answer_of_author(void) { return 42; }", tmp_path / "own.so", "-shared", "-fPIC"
+    )
     shown = run(
         """
         import ctypes, subprocess
@@ -331,7 +333,9 @@ def test_a_library_whose_path_cannot_be_preloaded_gets_a_link(library, tmp_path,
 def test_it_can_be_turned_off_and_may_be_missing(library, tmp_path, monkeypatch):
     assert find_library({}) == library
     assert find_library({"NBPIPE_NATIVE_TRACING": "0"}) is None
-    assert preload_variables({"LD_PRELOAD": "/x.so"}, tmp_path) == {"LD_PRELOAD": f"{library}:/x.so"}
+    assert preload_variables({"LD_PRELOAD": "/x.so"}, tmp_path) == {
+        "LD_PRELOAD": f"{library}:/x.so"
+    }
     monkeypatch.setattr(native, "LIBRARY", tmp_path / "none.so")
     assert preload_variables({"LD_PRELOAD": "/x.so"}, tmp_path) == {}
 
