@@ -150,7 +150,7 @@ class EnvironmentReads:
             else:
                 return _reader_by_file(file)
             frame = frame.f_back
-        return _Reader.NOBODY
+        return _Reader.AUTHOR  # A thread of the standard library's, which somebody began.
 
     def _is_standard(self, file: str) -> bool:
         return file.startswith(self._standard_library) and not any(

@@ -25,7 +25,7 @@ def main() -> None:
     for name in ("numpy", "pandas", "polars"):
         with suppress(ImportError):
             importlib.import_module(name)
-    print(json.dumps({name: seen(code, private) for name, code in json.load(sys.stdin)}))
+    json.dump({name: seen(code, private) for name, code in json.load(sys.stdin)}, sys.stdout)
 
 
 def seen(code: str, private: Path) -> dict[str, object]:
@@ -52,7 +52,7 @@ def traced(code: str, private: Path) -> dict[str, object]:
     tracer.start()
     try:
         exec(compile(code, "<cell>", "exec"), namespace)
-    except BaseException:
+    except Exception:  # noqa: BLE001 - whatever the case raises, the test shows.
         error = traceback.format_exc()
     trace = tracer.finish(namespace)
     return {"trace": encode(trace), "native": log.exists(), "error": error}

@@ -31,7 +31,7 @@ def names(observe):
         "from os import environ as e; e.get('MINE', '')",
         "import os; os.path.expandvars('$MINE/x')",
         "import os; f = lambda: os.getenv('MINE'); f()",
-        "import os, threading; t = threading.Thread(target=lambda: os.getenv('MINE')); t.start(); t.join()",
+        "import os, threading as t; x = t.Timer(0, os.getenv, ['MINE']); x.start(); x.join()",
         "import os; os.environ.pop('MINE', None)",
     ],
 )  # fmt: skip
