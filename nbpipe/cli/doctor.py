@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import click
 from nbpipe.cli.artifacts import json_option, open_store, store_option
 from nbpipe.cli.console import put, put_json
 from nbpipe.errors import NbpipeError, NotFoundError
+from nbpipe.kernel.tracing.native import SWITCH, find_library
 from nbpipe.wire.codec import encode
 
 OURS: Final = "jupyterlab-nbpipe"
@@ -43,7 +45,7 @@ class Check:
 @json_option
 def doctor_command(store: Path | None, as_json: bool) -> None:
     """Check versions, kernels, the store and conflicting packages."""
-    checks = [*_versions(), *_conflicts(), *_kernels(), _extension(), _store(store)]
+    checks = [*_versions(), *_conflicts(), *_kernels(), _tracing(), _extension(), _store(store)]
     if as_json:
         put_json([encode(check) for check in checks])
     else:
@@ -109,6 +111,21 @@ def _kernels() -> Iterator[Check]:
         found=", ".join(sorted(found)) or "none",
         advice="" if "python3" in found else f"Steps use this Python all the same; {advice}",
     )
+
+
+def _tracing() -> Check:
+    library = find_library()
+    if library is not None:
+        return Check(what="file tracing", state="ok", found=f"native code too ({library.name})")
+    if sys.platform != "linux":
+        advice = "Native code and child processes are traced on Linux only."
+    elif os.environ.get(SWITCH) == "0":
+        advice = f"{SWITCH} is 0."
+    else:
+        advice = (
+            "Install a C compiler, then nbpipe anew; in a checkout, python hatch_build.py tracer."
+        )
+    return Check(what="file tracing", state="note", found="Python code only", advice=advice)
 
 
 def _extension() -> Check:

@@ -21,13 +21,14 @@ from nbpipe.kernel.exchange import (
     read_request,
     write_report,
 )
-from nbpipe.kernel.file_access import FileAccess
 from nbpipe.kernel.imports import WATCH
 from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.seeding import seed_generators
 from nbpipe.kernel.standalone import commit, find_store, newest_inputs, standalone_seed
 from nbpipe.kernel.step_io import StepIo, StepSide
+from nbpipe.kernel.tracing import StepTracer
 from nbpipe.model.names import PipelineName, StepName, Variable
+from nbpipe.model.trace import Trace
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.blobs.local import LocalBlobs
 
@@ -50,8 +51,11 @@ def begin(pipeline: str, step: str, definitions: Iterable[str] = ()) -> None:
     global _current  # noqa: PLW0603 - the state of this process, which is the step's.
     shell = _shell()
     request_path = os.environ.get(REQUEST_VARIABLE)
+    tracer: StepTracer | None = None
     if request_path:
-        side, seed = _asked_side(read_request(Path(request_path)))
+        request = read_request(Path(request_path))
+        tracer = _tracer(request, Path(request_path))
+        side, seed = _asked_side(request, tracer, shell), request.seed
     else:
         side = _standalone_side(PipelineName(pipeline), StepName(step))
         seed = standalone_seed(pipeline, step)
@@ -60,6 +64,8 @@ def begin(pipeline: str, step: str, definitions: Iterable[str] = ()) -> None:
     if request_path:
         CellErrorWatch(shell, _current.note_error)
     seed_generators(seed)
+    if tracer is not None:
+        tracer.start()
 
 
 def load(upstream: Mapping[str, str]) -> None:
@@ -86,13 +92,18 @@ def _shell() -> Any:  # noqa: ANN401 - IPython's shell; importing its type would
     return shell
 
 
-def _asked_side(request: KernelRequest) -> tuple[StepSide, int]:
+def _tracer(request: KernelRequest, request_path: Path) -> StepTracer:
+    own = [request.store, str(request_path.parent), str(Path(request.report).parent)]
+    return StepTracer(Path(request.report).with_name("trace.log"), own)
+
+
+def _asked_side(request: KernelRequest, tracer: StepTracer, shell: Any) -> StepSide:  # noqa: ANN401 - as above.
     global _crash_report  # noqa: PLW0603 - as above.
     _crash_report = Path(request.crash_report).open("w", encoding="utf-8")  # noqa: SIM115
     faulthandler.enable(_crash_report)
     end_with_driver()
-    files = FileAccess(request.watched_files)
-    files.watch()
+    WATCH.quietly = tracer.paused
+    shell.events.register("pre_run_cell", lambda info: tracer.note_source(info.raw_cell or ""))
 
     def deliver(report: KernelReport) -> None:
         write_report(report, Path(request.report))
@@ -105,8 +116,18 @@ def _asked_side(request: KernelRequest) -> tuple[StepSide, int]:
             Variable(name): request.inputs[Variable(name)] for name in upstream
         },
         deliver=deliver,
-        files_written=lambda: files.written,
-    ), request.seed
+        trace=lambda: tracer.finish(_names_of_author(shell)),
+        watched_files=request.watched_files,
+    )
+
+
+def _names_of_author(shell: Any) -> dict[str, object]:  # noqa: ANN401 - as above.
+    hidden = shell.user_ns_hidden
+    return {
+        name: value
+        for name, value in shell.user_ns.items()
+        if name not in hidden or hidden[name] is not value
+    }
 
 
 def _hasten_exit() -> None:
@@ -136,7 +157,7 @@ def _standalone_side(pipeline: PipelineName, step: StepName) -> StepSide:
         trusted=store.trusted,
         inputs=lambda upstream: newest_inputs(store, pipeline, upstream),
         deliver=deliver,
-        files_written=tuple,
+        trace=Trace,
     )
 
 

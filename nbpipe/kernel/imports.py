@@ -15,18 +15,19 @@ from __future__ import annotations
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeVar
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+from nbpipe.environment.distributions import INSTALLED
 
-_INSTALLED: Final = ("site-packages", "dist-packages")
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _is_installed(path: str | None) -> bool:
-    return path is not None and any(name in path for name in _INSTALLED)
+    return path is not None and any(name in path for name in INSTALLED)
 
 
 def _in_importlib(function: _F) -> _F:
@@ -45,11 +46,14 @@ class ImportWatch(MetaPathFinder):
     Attributes:
         around_installed: called when code of the step begins to import an installed module; what
             it gives is called when that is loaded.
+        quietly: surrounds the search for a module: the import system lists every directory where
+            one could be, which says nothing about the step.
         project_module_loaded: called with each module of the project, once it is loaded.
     """
 
     def __init__(self) -> None:
         self.around_installed: Callable[[], Callable[[], None]] = lambda: lambda: None
+        self.quietly: Callable[[], AbstractContextManager[None]] = nullcontext
         self.project_module_loaded: Callable[[ModuleType], None] = lambda _module: None
         self._waiting: dict[str, list[Callable[[ModuleType], None]]] = {}
         self._standard_library = sysconfig.get_path("stdlib")
@@ -77,6 +81,12 @@ class ImportWatch(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Find a module as the other finders do, and exchange the loader."""
+        with self.quietly():
+            return self._find(fullname, path, target)
+
+    def _find(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
         for finder in [each for each in sys.meta_path if each is not self]:
             find = getattr(finder, "find_spec", None)  # As Python does: some have none.
             spec: ModuleSpec | None = find(fullname, path, target) if find else None

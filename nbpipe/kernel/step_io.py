@@ -8,6 +8,7 @@ the moment) is left out of this, and so is a name that the step bound to another
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.process_state import ProcessState
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.names import Variable, is_state
+from nbpipe.model.trace import Trace
 from nbpipe.store.alias_groups import find_alias_groups
 from nbpipe.store.blobs.protocol import BlobStore
 from nbpipe.store.values import (
@@ -53,13 +55,19 @@ class _Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSide:
-    """Where inputs come from and reports go: the driver's files, or the store itself."""
+    """Where inputs come from and reports go: the driver's files, or the store itself.
+
+    Attributes:
+        trace: ends the tracing of the step, and gives what was seen.
+        watched_files: those of which the report says whether the step made them.
+    """
 
     blobs: BlobStore
     trusted: bool
     inputs: Callable[[Mapping[str, str]], Mapping[Variable, StoredValue | None]]
     deliver: Callable[[KernelReport], None]
-    files_written: Callable[[], tuple[str, ...]]
+    trace: Callable[[], Trace]
+    watched_files: tuple[str, ...] = ()
 
 
 class StepIo:
@@ -119,6 +127,7 @@ class StepIo:
 
     def save(self, required: Sequence[str], optional: Sequence[str]) -> None:
         """Store what is bound, and report it."""
+        trace = self._side.trace()
         states = self._state.changed()
         with self._problems_reported("output"), self._states_as_variables({*required, *states}):
             bound = [Variable(name) for name in required if name in self._namespace]
@@ -154,7 +163,8 @@ class StepIo:
                         for name in changed
                         if name in stored.failures
                     ),
-                    files_written=self._side.files_written(),
+                    files_written=_products(trace, self._side.watched_files),
+                    trace=trace,
                 )
             )
 
@@ -281,6 +291,12 @@ class StepIo:
         problem = KernelProblem(kind=kind, message=error.message, hint=error.hint)
         self._side.deliver(KernelReport(problem=problem))
         return StepNotebookError(problem)
+
+
+def _products(trace: Trace, watched: Iterable[str]) -> tuple[str, ...]:
+    """Give the watched files that the step wrote before it read them, if it did."""
+    made = {*trace.files_written} - {*trace.files_read}
+    return tuple(sorted(path for path in watched if os.path.abspath(path) in made))  # noqa: PTH100
 
 
 def _identity(value: object) -> Callable[[object], bool]:

@@ -77,3 +77,8 @@ def spoken(name: str) -> str:
     if name.startswith("@module."):
         return f"data of module {name.removeprefix('@module.')}"
     return _STATES.get(name, f"{name[1:]} stream")
+
+
+def normal_distribution(name: str) -> str:
+    """Give the one spelling of a distribution's name that parts use."""
+    return re.sub(r"[-_.]+", "_", name).lower()

@@ -20,6 +20,7 @@ from nbpipe.kernel.exchange import (
     read_report,
     write_request,
 )
+from nbpipe.kernel.tracing.native import preload_variables
 from nbpipe.model.digest import Digest
 from nbpipe.model.names import Variable
 from nbpipe.model.pipeline import ParameterValue, Pipeline, Step
@@ -48,7 +49,10 @@ def attempt_step(request: StepRequest, handle: KernelHandle) -> Outcome:
         with _private_directory() as private:
             execution = Execution(
                 directory=request.directory,
-                variables={REQUEST_VARIABLE: str(private / "request.json")},
+                variables={
+                    REQUEST_VARIABLE: str(private / "request.json"),
+                    **preload_variables(os.environ, private),
+                },
                 private=private,
                 handle=handle,
                 timeout_seconds=request.step.timeout_seconds,

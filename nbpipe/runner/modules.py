@@ -1,7 +1,6 @@
 """What stands behind an import: a distribution with a version, or source files of the project.
 
-Nothing is imported, and `importlib.metadata` (50 ms, and a second to map modules to
-distributions) is not used: the names of the `*.dist-info` directories say nearly everything.
+Nothing is imported.
 """
 
 from __future__ import annotations
@@ -11,29 +10,13 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Final
 
+from nbpipe.environment.distributions import INSTALLED, InstalledDistributions
 from nbpipe.runner.interpreters import Interpreter
-from nbpipe.runner.observed_parts import normal_distribution
 
-# Modules whose distribution has another name. Others are found, too, only slower.
-_DISTRIBUTIONS: Final = {
-    "PIL": "pillow",
-    "bs4": "beautifulsoup4",
-    "cv2": "opencv_python",
-    "dateutil": "python_dateutil",
-    "dotenv": "python_dotenv",
-    "google": "",
-    "nbpipe": "jupyterlab_nbpipe",
-    "skimage": "scikit_image",
-    "sklearn": "scikit_learn",
-    "umap": "umap_learn",
-    "yaml": "pyyaml",
-}
-_INSTALLED: Final = frozenset({"site-packages", "dist-packages"})
 _UNRELATED: Final = re.compile(r"__pycache__|\.|node_modules\Z|venv\Z")
 _MOST_FILES: Final = 5_000
 
@@ -57,7 +40,7 @@ class ModuleFinder:
     def __init__(self, interpreter: Interpreter, directory: Path) -> None:
         self._interpreter = interpreter
         self._directory = directory
-        self._sites: dict[Path, _Site] = {}
+        self._sites: dict[Path, InstalledDistributions] = {}
         self._places: dict[str, _Place] = {}
 
     def provenance(self, modules: tuple[str, ...]) -> Provenance:
@@ -79,7 +62,7 @@ class ModuleFinder:
     def version(self, distribution: str) -> str | None:
         """Give the version of an installed distribution, by its normal name."""
         for root in self._interpreter.search_path:
-            if root.name in _INSTALLED:
+            if root.name in INSTALLED:
                 found = self._site(root).version(distribution)
                 if found is not None:
                     return found
@@ -110,7 +93,7 @@ class ModuleFinder:
         )
 
     def _found(self, root: Path, name: str) -> _Place:
-        if root.name in _INSTALLED:
+        if root.name in INSTALLED:
             return _Place(packages=self._site(root).versions(name))
         if name in self._interpreter.standard_library and root != self._directory:
             return _Place()
@@ -137,9 +120,9 @@ class ModuleFinder:
         base = self._directory if path.is_relative_to(self._directory) else root
         return path.relative_to(base).as_posix()
 
-    def _site(self, directory: Path) -> _Site:
+    def _site(self, directory: Path) -> InstalledDistributions:
         if directory not in self._sites:
-            self._sites[directory] = _Site(directory)
+            self._sites[directory] = InstalledDistributions(directory)
         return self._sites[directory]
 
 
@@ -148,61 +131,6 @@ class _Place:
     packages: dict[str, str] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
     imports: tuple[str, ...] = ()
-
-
-class _Site:
-    """A directory of installed distributions."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-
-    def versions(self, module: str) -> dict[str, str]:
-        """Give the distributions that provide a module, with their versions."""
-        name = normal_distribution(_DISTRIBUTIONS.get(module, module))
-        if name in self._installed:
-            return {name: self._installed[name]}
-        providers = self._providers.get(module, ())
-        return {provider: self._installed[provider] for provider in providers} or {
-            module: "unknown"
-        }
-
-    def version(self, distribution: str) -> str | None:
-        """Give the version of a distribution that is installed here."""
-        return self._installed.get(distribution)
-
-    @cached_property
-    def _installed(self) -> dict[str, str]:
-        pairs = (path.stem.split("-") for path in self._metadata_directories)
-        return {normal_distribution(name): version for name, version, *_ in pairs}
-
-    @cached_property
-    def _metadata_directories(self) -> list[Path]:
-        # What pip installs has the newer kind, which wins; some systems have the older one, too.
-        kinds = ("*-*.egg-info", "*-*.dist-info")
-        return [path for kind in kinds for path in sorted(self._directory.glob(kind))]
-
-    @cached_property
-    def _providers(self) -> dict[str, list[str]]:
-        """Read, as a last resort, which files every distribution has."""
-        found: dict[str, list[str]] = {}
-        for path in self._metadata_directories:
-            distribution = normal_distribution(path.name.partition("-")[0])
-            for module in _provided_modules(path):
-                found.setdefault(module, []).append(distribution)
-        return found
-
-
-def _provided_modules(metadata: Path) -> set[str]:
-    try:
-        return set((metadata / "top_level.txt").read_text("utf-8").split())
-    except OSError:
-        pass
-    try:
-        record = (metadata / "RECORD").read_text("utf-8")
-    except OSError:
-        return set()
-    tops = {line.partition(",")[0].partition("/")[0] for line in record.splitlines()}
-    return {top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".data"))}
 
 
 def _holds(root: Path, name: str) -> bool:

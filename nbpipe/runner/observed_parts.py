@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from nbpipe.model.effects import FileEffects, lies_below
+from nbpipe.model.names import normal_distribution
 from nbpipe.model.observed import Observed
 from nbpipe.model.trace import Trace
 
@@ -62,11 +63,6 @@ class Surroundings(Protocol):
     def changed_since(self, name: str, time: datetime) -> bool:
         """Say whether a file or directory was changed, or put in place, after `time`."""
         ...
-
-
-def normal_distribution(name: str) -> str:
-    """Give the one spelling of a distribution's name that parts use."""
-    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def observe(

@@ -31,6 +31,8 @@ VARIABLES: Final = {
     "does not.",
     "NBPIPE_OUTPUT_LIMIT": "How many bytes of printed text are kept of a cell: the first and the "
     "last half of them. 10,000,000 when not set.",
+    "NBPIPE_NATIVE_TRACING": "`0` leaves the library for tracing native code and child processes "
+    "out of the kernels of steps; see [what a trace sees](../explanation/what-a-trace-sees.md).",
     "NBPIPE_TRUST_STORE": "`1` trusts every store without asking. For containers whose store is "
     "their own; see [why a store is code](../explanation/a-store-is-code.md).",
     "NBPIPE_DATA_DIR": "Where nbpipe keeps what belongs to you rather than to a project: the list "
@@ -40,7 +42,12 @@ VARIABLES: Final = {
     "order of sets does not change from run to run.",
 }
 # Variables that are nobody's to set: parts of nbpipe talk through them, or only builds read them.
-INTERNAL: Final = frozenset({"NBPIPE_REQUEST", "NBPIPE_COMPLETE", "NBPIPE_SKIP_LABEXTENSION"})
+INTERNAL: Final = frozenset(
+    {
+        *("NBPIPE_REQUEST", "NBPIPE_TRACE_FILE", "NBPIPE_TRACE_SKIP"),
+        *("NBPIPE_COMPLETE", "NBPIPE_SKIP_LABEXTENSION", "NBPIPE_SKIP_TRACER"),
+    }
+)
 
 
 def settings_page(_root: Path) -> str:

@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from nbpipe.kernel.tracing import native
 from tests.store.runs import a_run, commit, open_store
 
 READING = [("runs",), ("artifacts",), ("show", "x"), ("artifacts", "x"), ("runs", "r1")]
@@ -255,3 +256,22 @@ def test_a_store_from_elsewhere_is_code(nbpipe, filled, monkeypatch):
     assert nbpipe("trust", "theirs").code == 0
     checks = nbpipe("doctor", "--store", "theirs", "--json").lines[0]
     assert [check["state"] for check in checks if check["what"] == "store"] == ["ok"]
+
+
+def test_the_doctor_says_whether_native_code_is_traced(nbpipe, filled, monkeypatch, tmp_path):
+    def check() -> tuple[str, str]:
+        checks = nbpipe("doctor", "--json").lines[0]
+        [found] = [check for check in checks if check["what"] == "file tracing"]
+        return found["state"], found["advice"]
+
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / "trace_files.so")
+    monkeypatch.delenv("NBPIPE_NATIVE_TRACING", raising=False)
+    assert check()[0] == "note"
+    assert "C compiler" in check()[1]
+    native.LIBRARY.touch()
+    assert check() == ("ok", "")
+    monkeypatch.setenv("NBPIPE_NATIVE_TRACING", "0")
+    assert check() == ("note", "NBPIPE_NATIVE_TRACING is 0.")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert "on Linux only" in check()[1]

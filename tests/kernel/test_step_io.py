@@ -6,6 +6,7 @@ from nbpipe.errors import StoreUnavailableError
 from nbpipe.kernel.exchange import KernelReport
 from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.step_io import StepIo, StepSide
+from nbpipe.model.trace import Trace
 from nbpipe.store.blobs.local import LocalBlobs
 from nbpipe.store.values import store_values
 
@@ -23,7 +24,7 @@ class Kernel:
             trusted=True,
             inputs=lambda upstream: {name: stored.get(name) for name in upstream},
             deliver=self.reports.append,
-            files_written=tuple,
+            trace=Trace,
         )
         self.io = StepIo(side, self.namespace, definitions=())
 

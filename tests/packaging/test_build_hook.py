@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -43,6 +44,7 @@ class Checkout:
         self.source = root / "labextension/src/index.ts"
         self.source.write_text("export default [];")
         self.output = root / hatch_build.BUNDLE / "static/remoteEntry.0123.js"
+        self.obstacle = ""
 
     def run_npm(self, _root: Path, *arguments: str) -> None:
         if arguments == ("ci",):
@@ -55,14 +57,19 @@ class Checkout:
     def make(self, target: str, version: str = "standard") -> SimpleNamespace:
         """Run the hook as hatchling does: what it put into the build, and what it said."""
         warnings: list[str] = []
-        data: dict[str, Any] = {"artifacts": [], "shared_data": {}}
+        data: dict[str, Any] = {
+            "artifacts": [],
+            "shared_data": {},
+            "pure_python": True,
+            "tag": None,
+        }
         app: Any = SimpleNamespace(display_warning=warnings.append)
-        hook = hatch_build.LabextensionBuildHook(str(self.root), {}, None, None, "", target, app)
+        hook = hatch_build.NbpipeBuildHook(str(self.root), {}, None, None, "", target, app)
         hook.initialize(version, data)
         return SimpleNamespace(**data, warnings=warnings)
 
     def dependencies(self) -> list[str]:
-        hook = hatch_build.LabextensionBuildHook(str(self.root), {}, None, None, "", "wheel", None)
+        hook = hatch_build.NbpipeBuildHook(str(self.root), {}, None, None, "", "wheel", None)
         return hook.dependencies()
 
 
@@ -71,6 +78,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     monkeypatch.delenv(hatch_build.SKIP, raising=False)
     made = Checkout(tmp_path)
     monkeypatch.setattr(hatch_build, "run_npm", made.run_npm)
+    monkeypatch.setattr(hatch_build, "compile_tracer", lambda *_: made.obstacle)
     return made
 
 
@@ -203,3 +211,63 @@ def test_a_fresh_bundle_asks_for_nothing(checkout: Checkout, monkeypatch: pytest
 def test_the_range_of_node_is_the_one_package_json_declares():
     package = json.loads((ROOT / "package.json").read_text(encoding="utf-8"))
     assert package["engines"]["node"] == "^20.19.0 || >=22.12.0"
+
+
+@pytest.mark.parametrize("version", ["standard", "editable"])
+def test_a_wheel_with_the_tracer_is_for_this_platform(checkout: Checkout, version: str):
+    wheel = checkout.make("wheel", version)
+    assert wheel.artifacts == ["/nbpipe/kernel/tracing/native/trace_files.so"]
+    assert wheel.pure_python is False
+    assert wheel.tag.startswith("py3-none-")
+    assert "-" not in wheel.tag.removeprefix("py3-none-")
+
+
+@pytest.mark.parametrize("version", ["standard", "editable"])
+def test_a_wheel_without_the_tracer_is_pure_and_says_why(checkout: Checkout, version: str):
+    checkout.obstacle = "there is no C compiler (cc, gcc)"
+    wheel = checkout.make("wheel", version)
+    assert (wheel.artifacts, wheel.pure_python, wheel.tag) == ([], True, None)
+    assert wheel.warnings == ["No native tracing in this build: there is no C compiler (cc, gcc)."]
+
+
+def test_an_sdist_holds_the_source_of_the_tracer_only(checkout: Checkout):
+    sdist = checkout.make("sdist")
+    assert (sdist.artifacts, sdist.tag) == (["nbpipe/_labextension"], None)
+    assert (ROOT / hatch_build.TRACER_SOURCE).is_file()
+
+
+needs_compiler = pytest.mark.skipif(
+    sys.platform != "linux" or not (shutil.which("cc") or shutil.which("gcc")),
+    reason="needs Linux and a C compiler",
+)
+
+
+@needs_compiler
+def test_the_tracer_is_compiled_without_a_warning(tmp_path: Path):
+    source = ROOT / hatch_build.TRACER_SOURCE
+    strict = tmp_path / "cc"
+    strict.write_text(f'#!/bin/sh\nexec {shutil.which("cc") or "gcc"} -Werror "$@"\n')
+    strict.chmod(0o755)
+    library = tmp_path / "built.so"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC", str(strict))
+        assert hatch_build.compile_tracer(source, library) == ""
+    assert library.read_bytes().startswith(b"\x7fELF")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["built.so", "cc"]
+
+
+@needs_compiler
+def test_a_source_that_cannot_be_compiled_leaves_no_library(tmp_path: Path):
+    (tmp_path / "odd.c").write_text('#error "not here"')
+    (tmp_path / "old.so").write_text("of other sources")
+    said = hatch_build.compile_tracer(tmp_path / "odd.c", tmp_path / "old.so")
+    assert "not here" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.c"]
+
+
+def test_no_compiler_means_no_tracer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hatch_build.sys, "platform", "linux")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    said = hatch_build.compile_tracer(ROOT / hatch_build.TRACER_SOURCE, tmp_path / "built.so")
+    assert said == "there is no C compiler (cc, gcc)"

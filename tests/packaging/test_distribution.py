@@ -85,6 +85,24 @@ def test_the_sdist_carries_the_built_extension(distributions: Distributions):
     assert [name for name in names if "node_modules" in name] == []
 
 
+def test_the_wheel_holds_the_tracer_where_it_can_be_compiled(distributions: Distributions):
+    names = zipfile.ZipFile(distributions.wheel).namelist()
+    compiles = sys.platform == "linux" and (shutil.which("cc") or shutil.which("gcc"))
+    built = [name for name in names if name.endswith("tracing/native/trace_files.so")]
+    assert len(built) == (1 if compiles else 0)
+    assert distributions.wheel.name.endswith("-py3-none-any.whl") is not bool(compiles)
+    with tarfile.open(distributions.sdist) as archive:
+        kept = [Path(name).name for name in archive.getnames() if "tracing/native/" in name]
+    assert sorted(kept) == ["__init__.py", "trace_files.c"]
+
+
+def test_the_installed_tracer_works(installed: Path, tmp_path: Path):
+    checks = json.loads(run(installed / "bin/nbpipe", "doctor", "--json", cwd=tmp_path))
+    [found] = [check for check in checks if check["what"] == "file tracing"]
+    compiles = sys.platform == "linux" and (shutil.which("cc") or shutil.which("gcc"))
+    assert found["state"] == ("ok" if compiles else "note")
+
+
 def test_the_installed_extension_is_complete(installed: Path):
     folder = installed / EXTENSION
     package = json.loads((folder / "package.json").read_text(encoding="utf-8"))
