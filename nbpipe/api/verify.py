@@ -2,8 +2,9 @@
 
 Two runs with nothing to reuse, each in a store of its own that is deleted afterwards: one with
 its steps in the order of the notebook, one in the opposite order where the pipeline leaves a
-choice, with another hash seed. What has the same digest is equal; the rest is loaded and compared,
-in a kernel of the author's, because only there can it be.
+choice, with another hash seed. The latter comes first, before there are files that it should not
+find. What has the same digest is equal; the rest is loaded and compared, in a kernel of the
+author's, because only there can it be.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from nbpipe.kernel.verifying import ComparisonRequest, Pair, Snapshot, SnapshotR
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.notebook import Notebook
 from nbpipe.model.pipeline import ParameterValue, Pipeline
-from nbpipe.model.run import Run, RunState, StepState
+from nbpipe.model.run import Run, RunState, StepRun, StepState
 from nbpipe.model.verification import (
     Comparison,
     Counterpart,
@@ -45,8 +46,8 @@ from nbpipe.runner.verdicts import Evidence, Place, judge, places_to_compare
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.workspace import Workspace, effects_path, read_effects
 
-_FIRST_SEED: Final = 0
-_SECOND_SEED: Final = 1
+_SEED: Final = 0
+_OTHER_SEED: Final = 1
 _MOST_FILES: Final = 20_000
 _NAMED_FILES: Final = 5
 
@@ -126,22 +127,25 @@ class _Verifying:
         ]
 
     def result(self) -> Verification:
-        self._announce("first run: steps in the order of the notebook")
+        self._announce("a run with the latest steps first, and another hash seed")
         with self._files_noted():
-            first = self._run("first", RunOptions(hash_seed=_FIRST_SEED))
-        if first.state is not RunState.SUCCEEDED:
-            failed = tuple((s.step, s.failure) for s in first.steps if s.failure is not None)
+            other = self._run(
+                "other", RunOptions(hash_seed=_OTHER_SEED, latest_first=True, keep_going=True)
+            )
+        other_is_good = other.state is RunState.SUCCEEDED
+        self._announce("a run in the order of the notebook")
+        done = self._run("run", RunOptions(hash_seed=_SEED, keep_going=other_is_good))
+        is_good = done.state is RunState.SUCCEEDED
+        if not is_good and not other_is_good:
+            failed = tuple((s.step, s.failure) for s in done.steps if s.failure is not None)
             return replace(self.ended(VerificationState.FAILED), failures=failed)
-        self._announce("second run: in the opposite order, with another hash seed")
-        second = self._run(
-            "second", RunOptions(hash_seed=_SECOND_SEED, latest_first=True, keep_going=True)
-        )
-        # With what the first run found out: the edges that it had in the end.
-        learned = read_effects(effects_path(self._root / "first", self._workspace.effects_name))
+        # With what the run found out: the edges that it had in the end.
+        learned = read_effects(effects_path(self._root / "run", self._workspace.effects_name))
         found_out = self._workspace.with_learned(learned)
-        mine, again = self._evidence("first", first), self._evidence("second", second)
-        verdicts = self._judged(Counterpart.RUN, found_out, mine, again)
-        if self._options.against_notebook:
+        mine = self._evidence("run", done, "in the order of the notebook")
+        others = self._evidence("other", other, "with the latest steps first")
+        verdicts = self._judged(Counterpart.RUN, found_out, mine, others)
+        if self._options.against_notebook and is_good:
             verdicts += self._against_notebook(found_out, mine)
         passes = all(verdict.passes(self._options.tolerance) for verdict in verdicts)
         state = VerificationState.PROVEN if passes else VerificationState.DIFFERENT
@@ -172,7 +176,7 @@ class _Verifying:
             raise _CancelledError
         return done
 
-    def _evidence(self, name: str, done: Run) -> Evidence:
+    def _evidence(self, name: str, done: Run, manner: str) -> Evidence:
         root = self._root / name
         executed = json.loads((root / done.executed_notebook).read_text("utf-8"))
         cells = [cell for cell in executed["cells"] if cell["cell_type"] == "code"]
@@ -189,7 +193,7 @@ class _Verifying:
                 if cell["execution_count"] is not None
             },
             failed={
-                step.step: _why_failed(step.state, step.failure.message if step.failure else "")
+                step.step: _why_failed(step, manner)
                 for step in done.steps
                 if not step.state.is_good
             },
@@ -199,14 +203,14 @@ class _Verifying:
 
     def _against_notebook(self, found_out: Workspace, mine: Evidence) -> tuple[StepVerdict, ...]:
         self._announce("the notebook, in one kernel")
-        plain = self._plain(found_out.pipeline, mine, "notebook", _FIRST_SEED)
+        plain = self._plain(found_out.pipeline, mine, "notebook", _SEED)
         verdicts = self._judged(Counterpart.NOTEBOOK, found_out, mine, plain)
         doubtful = [v for v in verdicts if not v.passes(self._options.tolerance)]
         if not doubtful or all(verdict.failure for verdict in doubtful):
             return verdicts
         # Can a pipeline equal a notebook that does not equal itself?
         self._announce("the notebook once more: does it differ from itself?")
-        other = self._plain(found_out.pipeline, mine, "notebook-again", _SECOND_SEED)
+        other = self._plain(found_out.pipeline, mine, "notebook-again", _OTHER_SEED)
         itself = {
             verdict.step: verdict
             for verdict in self._judged(Counterpart.NOTEBOOK, found_out, plain, other)
@@ -303,7 +307,7 @@ class _Verifying:
 
     @contextmanager
     def _files_noted(self) -> Iterator[None]:
-        """Note what the first run wrote: all that runs later find it."""
+        """Note what the first run writes: all that run later find it."""
         before = _files_in(self._workspace.directory)
         yield
         after = _files_in(self._workspace.directory)
@@ -312,12 +316,15 @@ class _Verifying:
             more = f" and {len(written) - _NAMED_FILES} more" * (len(written) > _NAMED_FILES)
             names = ", ".join(written[:_NAMED_FILES])
             self._notes.append(
-                f"the first run wrote {names}{more}; what ran after it found that there"
+                f"the run with the latest steps first wrote {names}{more}; "
+                "what ran later found that there"
             )
 
 
-def _why_failed(state: StepState, message: str) -> str:
-    return f"it {state.value} in the second run{f': {message}' if message else ''}"
+def _why_failed(step: StepRun, manner: str) -> str:
+    if step.state is StepState.SKIPPED:
+        return f"it has no result {manner}: {step.reason}"
+    return f"it fails {manner}{f': {step.failure.message}' if step.failure else ''}"
 
 
 def _parts(places: Sequence[Place]) -> list[ComparisonPart]:

@@ -74,7 +74,7 @@ def judge(  # noqa: PLR0913 - all that was found out
     causes: dict[StepName, tuple[Cause, ...]] = {}
     verdicts = []
     for step in pipeline.steps:
-        failure = right.failed.get(step.name, "")
+        failure = left.failed.get(step.name, "") or right.failed.get(step.name, "")
         findings = (
             ()
             if failure
