@@ -57,21 +57,27 @@ def plain_notebook(
 
 def _plain_source(cell: Cell, pipeline: Pipeline) -> str | None:
     """Give what runs of a cell; None for one that does not run at all."""
-    if cell.tag is not None:
-        return None if cell.tag.role is Role.SKIP else cell.body
+    role = cell.tag.role if cell.tag else None
+    if role is Role.SKIP:
+        return None
+    if role in {Role.STEP, Role.PARAMS}:
+        return cell.body
     # Installations, and loading nbpipe's own extension, are no part of a pipeline.
     is_inert = any(s.kind is StatementKind.NOTHING for s in analyze(cell.body).statements)
-    if looks_like_setup(cell.body) and not is_inert:
+    if not is_inert and (role is Role.PRELUDE or looks_like_setup(cell.body)):
         return cell.body
     return _lines_replayed(cell, pipeline)
 
 
 def _lines_replayed(cell: Cell, pipeline: Pipeline) -> str | None:
-    lines: dict[int, str] = {}
+    # Several statements may stand on one line; several steps may replay the same one.
+    texts: dict[int, dict[str, None]] = {}
     for fragment in _fragments(pipeline):
         if fragment.cell == cell.id:
-            lines |= dict(zip(fragment.lines, fragment.source.split("\n"), strict=True))
-    return "\n".join(lines[number] for number in sorted(lines)) if lines else None
+            for number, text in zip(fragment.lines, fragment.source.split("\n"), strict=True):
+                texts.setdefault(number, {})[text] = None
+    lines = ("; ".join(filter(str.strip, texts[number])) for number in sorted(texts))
+    return "\n".join(lines) if texts else None
 
 
 def _fragments(pipeline: Pipeline) -> Iterator[Fragment]:

@@ -234,18 +234,17 @@ class _Walk:
     def _reductions(self, place: str, left: tuple[Any, ...], right: tuple[Any, ...]) -> None:
         make, arguments, state, items, pairs = _padded(left)
         make_too, arguments_too, state_too, items_too, pairs_too = _padded(right)
+        where = f"{place} (state)".lstrip()
         self.visit(place, make, make_too)
-        self._sequences_of_state(place, arguments, arguments_too)
+        self.visit(where, arguments, arguments_too)
+        state, state_too = _settled(state), _settled(state_too)
         if isinstance(state, dict) and isinstance(state_too, dict):
             # Attributes have no order that anybody would see.
             self._attributes(place, state, state_too)
         else:
-            self.visit(f"{place} (state)", state, state_too)
+            self.visit(where, state, state_too)
         self._sequences(place, list(items or ()), list(items_too or ()))
         self._dictionaries(place, dict(pairs or ()), dict(pairs_too or ()))
-
-    def _sequences_of_state(self, place: str, left: Any, right: Any) -> None:  # noqa: ANN401
-        self.visit(f"{place} (state)" if place else "its state", left, right)
 
     def _attributes(self, place: str, left: dict[str, Any], right: dict[str, Any]) -> None:
         if left.keys() != right.keys():
@@ -487,6 +486,13 @@ def _padded(reduced: tuple[Any, ...]) -> tuple[Any, Any, Any, Any, Any]:
     make, arguments, *rest = reduced
     state, items, pairs = [*rest, None, None, None][:3]
     return make, arguments, state, items, pairs
+
+
+def _settled(state: Any) -> Any:  # noqa: ANN401 - of any type
+    """Make no difference between attributes that nobody asked for yet, None, and none: `{}`."""
+    if isinstance(state, tuple):
+        return tuple(map(_settled, state))
+    return None if isinstance(state, dict) and not state else state
 
 
 def _content_of(cell: types.CellType, empty: object) -> object:

@@ -59,6 +59,15 @@ def test_of_an_untagged_cell_that_computes_only_what_steps_take_runs():
     assert plain(*cells)[1] == "def f():\n    return 1"
 
 
+def test_installations_do_not_run_and_statements_on_one_line_do():
+    cells = (
+        "#| prelude\n!pip install nothing\nimport os; import re\nn = len(os.sep)",
+        "#| step: a\nx = os.sep",
+        "#| step: b\ny = re.escape('a') * n",
+    )
+    assert plain(*cells)[1] == "import os; import re\nn = len(os.sep)"
+
+
 def test_the_comparison_notebook_defines_what_values_of_a_step_refer_to():
     cells = (
         "class Far:\n    pass",

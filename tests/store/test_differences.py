@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import datetime as dt
 import functools
+import io
 import math
 import random
 import re
@@ -221,6 +222,14 @@ def test_what_nobody_can_tell_is_not_called_equal(left, right, detail):
     assert found.likeness is Likeness.INCOMPARABLE
     assert detail.rpartition(".")[2] in found.detail
     assert not found.passes(1.0)
+
+
+def test_attributes_that_were_asked_for_and_are_none_make_no_difference():
+    asked, unasked = io.StringIO("a"), io.StringIO("a")
+    assert vars(asked) == {}
+    assert compare_values(asked, unasked) == Comparison()
+    found = compare_values(asked, io.StringIO("b"))
+    assert found.detail == "(state)[0]: 'a' ≠ 'b'"
 
 
 def test_fitted_models_are_compared_by_their_arrays():
