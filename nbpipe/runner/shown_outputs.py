@@ -1,7 +1,7 @@
 """Comparing what cells show.
 
-Some of it differs from kernel to kernel although nothing differs: addresses, process numbers,
-ids that a library makes up for its HTML, the times that `%time` prints. It is left out of the
+Some of it differs from kernel to kernel although nothing differs: addresses, temporary files, ids
+that a library makes up for its HTML, the times that `%time` prints. It is left out of the
 comparison, and what was left out is said.
 """
 
@@ -31,7 +31,8 @@ _NUMBER: Final = re.compile(
 _ANYWHERE, _MARKUP, _TIMED = "anywhere", "markup", "timed"
 _VARYING: Final = (
     ("memory addresses", _ANYWHERE, re.compile(r"\b0x[0-9a-fA-F]{6,}\b")),
-    ("process numbers", _ANYWHERE, re.compile(r"ipykernel_\d+")),
+    # With the line: in a step, a replayed definition stands in a cell of its own.
+    ("temporary files of cells", _ANYWHERE, re.compile(r"ipykernel_\d+(?:/\d+\.py(?::\d+)?)?")),
     (
         "timings",
         _TIMED,

@@ -46,10 +46,10 @@ APART = {
         value(plain="<object at 0x7f0a12345678>"),
         value(plain="<object at 0x7f0b00000000>"),
     ),
-    "process numbers": (
+    "temporary files of cells": (
         "warn()",
-        printed("/tmp/ipykernel_12/1.py:1: UserWarning: a", "stderr"),
-        printed("/tmp/ipykernel_345/1.py:1: UserWarning: a", "stderr"),
+        printed("/tmp/ipykernel_12/1987.py:1: UserWarning: a", "stderr"),
+        printed("/tmp/ipykernel_345/22.py:3: UserWarning: a", "stderr"),
     ),
     "timings": (
         "%time f()",
