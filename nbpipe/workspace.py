@@ -56,6 +56,11 @@ class Workspace:
         return self.path.is_dir()
 
     @property
+    def effects_name(self) -> str:
+        """The name under which its learned effects are kept."""
+        return self.pipeline.name if self.is_bundle else self.path.stem
+
+    @property
     def pipeline(self) -> Pipeline:
         """The pipeline.
 
@@ -79,8 +84,7 @@ class Workspace:
     def with_learned(self, found: LearnedEffects) -> Workspace:
         """Compile anew, with what runs have found out about steps taken into account, too."""
         learned = self.learned | found
-        name = self.pipeline.name if self.is_bundle else self.path.stem
-        compilation = _compiled(self.notebook, name, learned)
+        compilation = _compiled(self.notebook, self.effects_name, learned)
         return replace(self, compilation=compilation, learned=learned)
 
 

@@ -35,7 +35,7 @@ from nbpipe.workspace import Workspace, effects_path, write_effects
 class RunOptions:
     """How to run: which steps, how many at once, and what a failure means.
 
-    `forced` is empty for none, None for all.
+    `forced` is empty for none, None for all. `latest_first` and `hash_seed` are as in `RunRequest`.
     """
 
     first: StepName | None = None
@@ -46,6 +46,8 @@ class RunOptions:
     keep_going: bool = False
     strict: bool = False
     reuse_unverified: bool = False
+    latest_first: bool = False
+    hash_seed: int | None = None
 
 
 def run(  # noqa: PLR0913 - all but two are optional
@@ -83,6 +85,8 @@ def run(  # noqa: PLR0913 - all but two are optional
         keep_going=options.keep_going,
         strict=options.strict,
         reuse_unverified=options.reuse_unverified or workspace.settings.reuse_unverified,
+        latest_first=options.latest_first,
+        hash_seed=options.hash_seed,
         learned=workspace.learned,
         revise=_reviser(workspace, store, options),
         make_run_id=(lambda _now: run_id) if run_id else new_run_id,
@@ -154,14 +158,10 @@ def _reviser(workspace: Workspace, store: ArtifactStore, options: RunOptions) ->
             return None  # True, but without consequence: nothing to learn.
         current = revised
         if not options.strict:
-            write_effects(effects_path(store.root, _effects_name(workspace)), revised.learned)
+            write_effects(effects_path(store.root, workspace.effects_name), revised.learned)
         return revised.pipeline, _selection(revised.pipeline, options)
 
     return revise
-
-
-def _effects_name(workspace: Workspace) -> str:
-    return workspace.pipeline.name if workspace.is_bundle else workspace.path.stem
 
 
 def save_executed_notebook(store: ArtifactStore, run: Run, target: Path) -> Path:

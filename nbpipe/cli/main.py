@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "run": ("run", "Run a notebook or bundle as a pipeline"),
         "status": ("status", "Say what would run, without running it"),
         "why": ("status", "Say why a step would run: what changed since its last results"),
+        "verify": ("verify", "Prove that runs give the same, and what the notebook gives"),
         "runs": ("runs", "List past runs, or show one"),
         "step": ("step", "Run one step of a bundle: what other engines call"),
     },
@@ -167,7 +168,7 @@ def _run(words: list[str]) -> int:
 
 
 # Their output is for programs, which find a summary in its last line, whatever happened.
-_RUNNING: Final = frozenset({"run", "step"})
+_RUNNING: Final = frozenset({"run", "step", "verify"})
 
 
 def _command_of(words: list[str]) -> str:

@@ -70,7 +70,7 @@ def _cells(
         }
 
     if step.parameters:
-        assignments = [f"{n} = {_source_of(parameters[n].default)}" for n in step.parameters]
+        assignments = [f"{n} = {literal_source(parameters[n].default)}" for n in step.parameters]
         yield cell("parameters", "\n".join(assignments))
     definitions = f", definitions={sorted(step.definitions)}" if step.definitions else ""
     yield cell(
@@ -98,15 +98,15 @@ def _cells(
     yield cell("save", f"_nbpipe.save({required}, optional={optional})")
 
 
-def _source_of(value: ParameterValue) -> str:
-    """Write a value as Python; infinite floats have no literal of their own."""
+def literal_source(value: ParameterValue) -> str:
+    """Write a parameter's value as Python; infinite floats have no literal of their own."""
     match value:
         case float() if not isfinite(value):
             return f"float({str(value)!r})"
         case list():
-            return "[" + ", ".join(map(_source_of, value)) + "]"
+            return "[" + ", ".join(map(literal_source, value)) + "]"
         case dict():
-            return "{" + ", ".join(f"{k!r}: {_source_of(v)}" for k, v in value.items()) + "}"
+            return "{" + ", ".join(f"{k!r}: {literal_source(v)}" for k, v in value.items()) + "}"
         case _:
             return repr(value)
 

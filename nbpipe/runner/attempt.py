@@ -46,13 +46,10 @@ def attempt_step(request: StepRequest, handle: KernelHandle) -> Outcome:
     started = time.perf_counter()
     relative = f"runs/{request.run}/{request.step.name}.ipynb"
     try:
-        with _private_directory() as private:
+        with private_directory() as private:
             execution = Execution(
                 directory=request.directory,
-                variables={
-                    REQUEST_VARIABLE: str(private / "request.json"),
-                    **preload_variables(os.environ, private),
-                },
+                variables=kernel_variables(private / "request.json", request.hash_seed),
                 private=private,
                 handle=handle,
                 timeout_seconds=request.step.timeout_seconds,
@@ -153,8 +150,18 @@ def _store_cells(store: Path, notebook: Json | None) -> Digest | None:
     return LocalBlobs(store / "objects").put([encode_cell_outputs(cell_outputs_of(notebook))])
 
 
+def kernel_variables(request: Path, hash_seed: int | None) -> dict[str, str]:
+    """Give what a kernel must find in its environment, besides what the engine puts there."""
+    seed = {} if hash_seed is None else {"PYTHONHASHSEED": str(hash_seed)}
+    return {
+        REQUEST_VARIABLE: str(request),
+        **seed,
+        **preload_variables(os.environ, request.parent),
+    }
+
+
 @contextmanager
-def _private_directory() -> Iterator[Path]:
+def private_directory() -> Iterator[Path]:
     """Give a directory only this user can read, with a name short enough for a socket in it."""
     chosen = Path(tempfile.gettempdir())
     place = chosen if len(str(chosen)) <= _LONGEST_TEMPORARY_PATH else Path("/tmp")  # noqa: S108

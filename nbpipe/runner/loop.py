@@ -167,7 +167,11 @@ class RunLoop:
         self._steps = pipeline.step_by_name
         self._involved = involved_steps(pipeline, selection)
         self._scheduler = Scheduler(
-            pipeline, selection, parallelism=request.parallelism, keep_going=request.keep_going
+            pipeline,
+            selection,
+            parallelism=request.parallelism,
+            keep_going=request.keep_going,
+            latest_first=request.latest_first,
         )
         self._keys = KeyMaker(
             request.all_parameters,
@@ -569,6 +573,7 @@ class RunLoop:
                 trusted=self._store.trusted,
                 watched_files=step.literal_paths,
                 output_limit=self._request.output_limit,
+                hash_seed=self._request.hash_seed,
             )
         )
 

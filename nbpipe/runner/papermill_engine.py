@@ -341,7 +341,7 @@ class StepNotebookClient(PapermillNotebookClient):  # type: ignore[misc]
             self._progress.streams = self._streams
             try:
                 self._progress.cell_start(cell, index)
-                await self.async_execute_cell(cell, index)
+                await self.async_execute_cell(cell, index, store_history=not _is_unseen(cell))
             except CellExecutionError as error:
                 self._progress.cell_exception(cell, cell_index=index, exception=error)
                 break
@@ -386,3 +386,8 @@ class StepNotebookClient(PapermillNotebookClient):  # type: ignore[misc]
         if not cell.outputs:
             self._streams.forget()
         return super().process_message(msg, cell, cell_index)
+
+
+def _is_unseen(cell: Any) -> bool:  # noqa: ANN401 - a NotebookNode
+    """Say whether a cell of ours leaves no trace in the author's `In`, `Out` and numbers."""
+    return bool(cell.metadata.get("nbpipe", {}).get("unseen", False))

@@ -59,6 +59,8 @@ class RunRequest:
             compiled with that.
         revise: gives the pipeline anew, and what to run of it, once a run has found that steps do
             more than was known; None when that makes no difference.
+        latest_first: of the steps that are ready, the last in the notebook starts first.
+        hash_seed: of the kernels; None for that of this process's environment, or 0.
     """
 
     pipeline: Pipeline
@@ -73,6 +75,8 @@ class RunRequest:
     reuse_unverified: bool = False
     learned: LearnedEffects = field(default_factory=LearnedEffects)
     revise: Revise = lambda _changed: None
+    latest_first: bool = False
+    hash_seed: int | None = None
     output_limit: int = field(default_factory=output_limit_from_environment)
     make_run_id: Callable[[datetime], RunId] = new_run_id
 

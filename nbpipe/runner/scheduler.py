@@ -58,10 +58,19 @@ class Scheduler:
     `handle` takes the events of one run in the order they happen and answers each with commands.
     The last command of a run is `Finish`. A late answer about a step that has ended (a look-up
     that came back after a cancellation) is ignored.
+
+    Of the steps that are ready, the first in the notebook starts first; with `latest_first`, the
+    last one does.
     """
 
     def __init__(
-        self, pipeline: Pipeline, selection: Selection, *, parallelism: int, keep_going: bool
+        self,
+        pipeline: Pipeline,
+        selection: Selection,
+        *,
+        parallelism: int,
+        keep_going: bool,
+        latest_first: bool = False,
     ) -> None:
         if parallelism < 1:
             raise ValueError("parallelism is at least 1")
@@ -73,6 +82,7 @@ class Scheduler:
         self._selection = selection
         self._parallelism = parallelism
         self._keep_going = keep_going
+        self._latest_first = latest_first
         self._standing = dict.fromkeys(self._order, _Standing.WAITING)
         self._attempts: Counter[StepName] = Counter()
         self._ready: list[int] = []
@@ -147,11 +157,11 @@ class Scheduler:
 
     def _enqueue(self, name: StepName) -> None:
         self._standing[name] = _Standing.READY
-        heappush(self._ready, self._rank[name])
+        heappush(self._ready, -self._rank[name] if self._latest_first else self._rank[name])
 
     def _launch_ready(self) -> Iterator[Command]:
         while self._ready and self._running < self._parallelism:
-            name = self._order[heappop(self._ready)]
+            name = self._order[abs(heappop(self._ready))]
             # A step that was settled while it stood in the queue is still in the heap.
             if self._standing[name] is _Standing.READY:
                 self._standing[name] = _Standing.RUNNING

@@ -58,13 +58,14 @@ class _NotKept(Exception):  # noqa: N818 - never leaves this file
     """A bundle would not come back as it was."""
 
 
-def store_values(
+def store_values(  # noqa: PLR0913 - all but three are optional
     blobs: BlobStore,
     namespace: dict[str, Any],
     names: Sequence[str],
     *,
     definitions: frozenset[str] = frozenset(),
     serializers: Sequence[Serializer] = (),
+    proven: bool = True,
 ) -> StoredValues:
     """Store variables of a namespace; the same values under other names give the same digests.
 
@@ -73,6 +74,8 @@ def store_values(
         definitions: functions and classes that are shipped as source, so that values refer to
             them by name.
         serializers: asked before the built-in ones.
+        proven: load back what is stored, and refuse what is not kept. Loading runs code of the
+            values' own, such as a `__setstate__` that counts; without it nothing notices.
 
     Raises:
         StoreUnavailableError: the blobs cannot be written.
@@ -90,7 +93,7 @@ def store_values(
             for name in group
             if name in groups.reaching_session
         }
-        stored = _Storing(blobs, namespace, definitions, serializers).store(good)
+        stored = _Storing(blobs, namespace, definitions, serializers, proven=proven).store(good)
         values |= stored.values
         failures |= stored.failures
     return StoredValues(
@@ -183,8 +186,11 @@ class _Storing:
         namespace: dict[str, Any],
         definitions: frozenset[str],
         serializers: Sequence[Serializer],
+        *,
+        proven: bool,
     ) -> None:
         self._blobs = blobs
+        self._proven = proven
         self._namespace = namespace
         self._definitions = definitions
         self._serializers = serializers
@@ -251,7 +257,8 @@ class _Storing:
         digest, bundle = write_bundle(
             self._blobs, written, head=serialized.head, buffers=serialized.buffers
         )
-        used = tuple(sorted({*used, *self._prove(group, members, bundle, serialized)}))
+        if self._proven:
+            used = tuple(sorted({*used, *self._prove(group, members, bundle, serialized)}))
         del owner
         return {
             Variable(name): StoredValue(

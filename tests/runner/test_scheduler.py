@@ -359,3 +359,24 @@ def test_the_descendants_of_many_failures_are_each_skipped_once():
         run.handle(ResultMissing(f"a{n}"))
     settled = [c for n in range(size) for c in run.handle(StepFailed(f"a{n}"))]
     assert Counter(type(c) for c in settled) == {Settle: size + 1, Finish: 1}
+
+
+def launched(latest_first: bool) -> list[StepName]:
+    """The order in which steps start, one at a time."""
+    diamond = pipeline({"a": [], "b": [], "c": ["a"], "d": ["a"], "e": ["c", "d"]})
+    selection = select_steps(diamond, forced=None)
+    scheduler = Scheduler(
+        diamond, selection, parallelism=1, keep_going=False, latest_first=latest_first
+    )
+    order: list[StepName] = []
+    commands = scheduler.handle(RunStarted())
+    while not isinstance(commands[-1], Finish):
+        [launch] = [command for command in commands if isinstance(command, Launch)]
+        order.append(launch.step)
+        commands = scheduler.handle(StepSucceeded(launch.step))
+    return order
+
+
+def test_of_the_steps_that_are_ready_the_first_starts_first_or_the_latest():
+    assert launched(latest_first=False) == ["a", "b", "c", "d", "e"]
+    assert launched(latest_first=True) == ["b", "a", "d", "c", "e"]

@@ -27,6 +27,7 @@ class StepRequest:
         trusted: the stored inputs may be unpickled.
         watched_files: paths, relative to `directory`, to be told which the step only writes.
         output_limit: bytes of printed text that are kept of a cell.
+        hash_seed: of the kernel; None for that of the environment, or 0.
     """
 
     run: RunId
@@ -41,6 +42,7 @@ class StepRequest:
     trusted: bool
     watched_files: tuple[str, ...]
     output_limit: int
+    hash_seed: int | None = None
 
 
 class Executor(Protocol):
