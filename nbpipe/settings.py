@@ -17,10 +17,13 @@ class Settings:
     Attributes:
         store: where artifacts are kept; empty for `.nbpipe` beside the notebook (`NBPIPE_STORE`).
         jobs: how many steps run at the same time; 0 for one per processor (`NBPIPE_JOBS`).
+        reuse_unverified: reuse results of steps that may have read files unseen
+            (`NBPIPE_REUSE_UNVERIFIED`).
     """
 
     store: str = ""
     jobs: int = 0
+    reuse_unverified: bool = False
 
 
 def read_settings(directory: Path, environ: Mapping[str, str]) -> Settings:
@@ -40,6 +43,8 @@ def read_settings(directory: Path, environ: Mapping[str, str]) -> Settings:
         settings = replace(settings, store=environ["NBPIPE_STORE"])
     if environ.get("NBPIPE_JOBS"):
         settings = replace(settings, jobs=_whole(environ["NBPIPE_JOBS"]))
+    if environ.get("NBPIPE_REUSE_UNVERIFIED"):
+        settings = replace(settings, reuse_unverified=_flag(environ["NBPIPE_REUSE_UNVERIFIED"]))
     return settings
 
 
@@ -54,8 +59,17 @@ def _table(path: Path) -> Mapping[str, object]:
     return table if isinstance(table, dict) else {}
 
 
+def _flag(text: str) -> bool:
+    if text not in {"0", "1"}:
+        raise ConfigurationError(f"NBPIPE_REUSE_UNVERIFIED is {text!r}, not 0 or 1.")
+    return text == "1"
+
+
 def _with_table(settings: Settings, table: Mapping[str, object], path: Path) -> Settings:
-    known = {field.name: type(getattr(settings, field.name)) for field in fields(settings)}
+    known = {
+        field.name.replace("_", "-"): type(getattr(settings, field.name))
+        for field in fields(settings)
+    }
     for name, value in table.items():
         if name not in known:
             raise NotFoundError.among("setting", name, known, where=f"of [tool.nbpipe] in {path}")
@@ -65,7 +79,7 @@ def _with_table(settings: Settings, table: Mapping[str, object], path: Path) -> 
                 f"not {type(value).__name__}."
             )
         meant = str((path.parent / str(value)).absolute()) if name == "store" else value
-        settings = replace(settings, **{name: meant})  # type: ignore[arg-type]
+        settings = replace(settings, **{name.replace("-", "_"): meant})  # type: ignore[arg-type]
     if settings.jobs < 0:
         raise ConfigurationError(f"Setting 'jobs' in {path} must not be negative.")
     return settings

@@ -9,17 +9,16 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from nbpipe.compiler.bundle import effects_text
+from nbpipe.compiler.bundle import EFFECTS_FORMAT, effects_text
 from nbpipe.compiler.compile import compile_notebook
 from nbpipe.errors import CompilationError, ConfigurationError, NotFoundError, StoreUnavailableError
 from nbpipe.model.diagnostic import Compilation
-from nbpipe.model.digest import Digest
-from nbpipe.model.names import Variable
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.pipeline import Pipeline
 from nbpipe.notebook.parse import NotANotebookError, notebook_json, parse_notebook
 from nbpipe.settings import Settings, read_settings
@@ -29,8 +28,6 @@ from nbpipe.wire.manifest import read_manifest
 
 STORE_NAME: Final = ".nbpipe"
 BUNDLE_ENDING: Final = ".nbpipe"
-
-Learned = Mapping[Digest, Collection[Variable]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +48,7 @@ class Workspace:
     compilation: Compilation
     settings: Settings
     store_path: Path
-    learned: Learned
+    learned: LearnedEffects
 
     @property
     def is_bundle(self) -> bool:
@@ -79,9 +76,9 @@ class Workspace:
         """Open the store that goes with it."""
         return ArtifactStore.open(self.store_path, create=create)
 
-    def with_learned(self, found: Learned) -> Workspace:
+    def with_learned(self, found: LearnedEffects) -> Workspace:
         """Compile anew, with what runs have found out about steps taken into account, too."""
-        learned = merged(self.learned, found)
+        learned = self.learned | found
         name = self.pipeline.name if self.is_bundle else self.path.stem
         compilation = _compiled(self.notebook, name, learned)
         return replace(self, compilation=compilation, learned=learned)
@@ -187,11 +184,8 @@ def _open_bundle(path: Path, directory: Path, settings: Settings, store_path: Pa
         store_path=store_path,
         learned=bundled,
     )
-    is_news = any(
-        not {*learned_since.get(step.own, ())} <= {*bundled.get(step.own, ())}
-        for step in pipeline.steps
-    )
-    return workspace.with_learned(learned_since) if is_news else workspace
+    news = learned_since.about({step.own for step in pipeline.steps}) - bundled
+    return workspace.with_learned(learned_since) if news else workspace
 
 
 def _text_of(path: Path) -> str:
@@ -227,7 +221,7 @@ def read_notebook(path: Path) -> Mapping[str, object]:
         ) from None
 
 
-def _compiled(notebook: Mapping[str, object], name: str, learned: Learned) -> Compilation:
+def _compiled(notebook: Mapping[str, object], name: str, learned: LearnedEffects) -> Compilation:
     parsed, diagnostics = parse_notebook(notebook, name=name)
     return compile_notebook(parsed, earlier=diagnostics, learned=learned)
 
@@ -235,41 +229,39 @@ def _compiled(notebook: Mapping[str, object], name: str, learned: Learned) -> Co
 # ---- learned effects --------------------------------------------------------------------------
 
 
-def merged(learned: Learned, more: Learned) -> Learned:
-    """Give what either knows."""
-    return {
-        source: {*learned.get(source, ()), *more.get(source, ())} for source in (*learned, *more)
-    }
-
-
 def effects_path(store_path: Path, name: str) -> Path:
     """Say where the learned effects of a notebook are kept between runs."""
     return store_path / "effects" / f"{name}.json"
 
 
-def read_effects(path: Path) -> dict[Digest, tuple[Variable, ...]]:
+def read_effects(path: Path) -> LearnedEffects:
     """Read learned effects; none when there is no file.
 
     Raises:
-        ConfigurationError: the file is not what `effects_text` writes.
+        ConfigurationError: the file is not what `effects_text` writes, or a newer nbpipe wrote it.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
-        return {}
+        return LearnedEffects()
     except OSError as error:
         raise StoreUnavailableError(f"{path} cannot be read: {error.strerror}.") from error
     try:
         document = json.loads(text)
-        changes = decode(dict[Digest, tuple[Variable, ...]], document["changes"])
-    except (ValueError, KeyError, TypeError):
+        found = int(document.pop("format"))
+        if found <= EFFECTS_FORMAT:
+            return decode(LearnedEffects, document)
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigurationError(
             f"{path} does not hold learned effects.", hint="Delete it: they are learned again."
         ) from None
-    return changes
+    raise ConfigurationError(
+        f"{path} has format {found}; this nbpipe reads up to {EFFECTS_FORMAT}.",
+        hint="Upgrade nbpipe, or delete the file: effects are learned again.",
+    )
 
 
-def write_effects(path: Path, learned: Learned) -> None:
+def write_effects(path: Path, learned: LearnedEffects) -> None:
     """Write learned effects, whole or not at all.
 
     Raises:

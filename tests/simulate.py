@@ -19,7 +19,7 @@ from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.seeding import seed_generators
 from nbpipe.kernel.step_io import StepIo, StepSide
 from nbpipe.model.artifact import StoredValue
-from nbpipe.model.digest import Digest
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import Fragment, Load, Pipeline, Step
 from nbpipe.model.trace import Trace
@@ -94,30 +94,26 @@ def run_notebook(cells: Sequence[str], directory: Path) -> tuple[Mapping[int, st
     Raises:
         RefusedError: the notebook does not compile, or a value cannot be stored.
     """
-    learned: dict[Digest, set[Variable]] = {}
+    learned = LearnedEffects()
     for revision in range(len(cells) * 4 + 1):
         compilation = compile_cells(*cells, learned=learned)
         if compilation.pipeline is None:
             raise RefusedError(str(compilation.errors[0]))
         shown, found = _run_once(compilation.pipeline, directory)
-        before = {source: set(names) for source, names in learned.items()}
-        for source, names in found.items():
-            learned.setdefault(source, set()).update(names)
-        if learned == before:
+        if not found - learned:
             return shown, revision
+        learned |= found
         revised = compile_cells(*cells, learned=learned).pipeline
         if revised is not None and revised.edges == compilation.pipeline.edges:
             return shown, revision
     raise AssertionError(f"never settles: {learned}")
 
 
-def _run_once(
-    pipeline: Pipeline, directory: Path
-) -> tuple[dict[int, str], dict[Digest, set[Variable]]]:
+def _run_once(pipeline: Pipeline, directory: Path) -> tuple[dict[int, str], LearnedEffects]:
     blobs = LocalBlobs(directory / "objects")
     stored: dict[StepName, Mapping[Variable, StoredValue]] = {}
     shown: dict[int, str] = {}
-    found: dict[Digest, set[Variable]] = {}
+    found = LearnedEffects()
     failed: set[StepName] = set()
     for step in pipeline.steps:
         if failed & set(step.upstream):
@@ -129,7 +125,7 @@ def _run_once(
             continue
         stored[step.name] = report.outputs
         if report.changed:
-            found[step.own] = set(report.changed)
+            found |= LearnedEffects(changes={step.own: report.changed})
     return shown, found
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from nbpipe.errors import NotFoundError
 from nbpipe.model.artifact import ArtifactVersion
-from nbpipe.model.names import PipelineName, Variable
+from nbpipe.model.names import PipelineName, Variable, is_state
 from nbpipe.store.artifacts import ArtifactStore
 
 
 def series(
     store: ArtifactStore, variable: Variable | None = None, pipeline: PipelineName | None = None
 ) -> tuple[ArtifactVersion, ...]:
-    """Give versions by pipeline, variable and number; random streams are left out.
+    """Give versions by pipeline, variable and number; state of the process is left out.
 
     Raises:
         NotFoundError: there is no artifact called `variable`.
@@ -22,7 +22,7 @@ def series(
     versions = tuple(
         version
         for version in store.versions(pipeline, variable)
-        if not version.key.variable.startswith("@")
+        if not is_state(version.key.variable)
     )
     if variable is not None and not versions:
         known = {v.key.variable for v in store.versions(pipeline)}

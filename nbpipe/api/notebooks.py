@@ -32,7 +32,7 @@ def bundle_texts(workspace: Workspace) -> Mapping[str, str]:
     """Give the texts of a bundle by relative path, the environment included."""
     pipeline = workspace.pipeline
     own = {step.own for step in pipeline.steps}
-    learned = {source: names for source, names in workspace.learned.items() if source in own}
+    learned = workspace.learned.about(own)
     files = bundle_files(pipeline, workspace.notebook, compiler=__version__, learned=learned)
     for name, text in environment_files(pipeline.imports).items():
         files[f"environment/{name}"] = text

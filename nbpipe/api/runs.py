@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
-from nbpipe.model.digest import Digest
+from nbpipe.model.effects import LearnedEffects, shared_files
 from nbpipe.model.names import RunId, StepName, Variable
-from nbpipe.model.pipeline import ParameterValue, Pipeline
-from nbpipe.model.run import KeyParts, Run, RunState, StepRun
+from nbpipe.model.pipeline import ParameterValue, Pipeline, Step
+from nbpipe.model.run import Run, RunState, StepRun
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.executors.local import LocalExecutor
 from nbpipe.runner.executors.protocol import Executor
-from nbpipe.runner.keys import KeyMaker, missing_outputs
+from nbpipe.runner.keys import KeyMaker
 from nbpipe.runner.listening import RunListener
 from nbpipe.runner.loop import run_pipeline
-from nbpipe.runner.request import RunRequest, new_run_id
+from nbpipe.runner.request import Revise, RunRequest, new_run_id
+from nbpipe.runner.reuse import Finding, ResultFinder
 from nbpipe.runner.selection import Selection, select_steps
-from nbpipe.runner.step_key import why
+from nbpipe.runner.step_key import KeyChange
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
 from nbpipe.workspace import Workspace, effects_path, write_effects
@@ -42,6 +45,7 @@ class RunOptions:
     jobs: int = 0
     keep_going: bool = False
     strict: bool = False
+    reuse_unverified: bool = False
 
 
 def run(  # noqa: PLR0913 - all but two are optional
@@ -56,8 +60,8 @@ def run(  # noqa: PLR0913 - all but two are optional
 ) -> Run:
     """Run a pipeline; gives the record of the run, however its steps ended.
 
-    What the run finds out about steps (variables they change although their code does not show
-    it) is kept in the store, and used from then on.
+    What the run finds out about steps (variables they change, files they share, although their
+    code does not show it) is kept in the store, and used from then on.
 
     Raises:
         CompilationError: the notebook does not compile.
@@ -78,6 +82,7 @@ def run(  # noqa: PLR0913 - all but two are optional
         parallelism=jobs,
         keep_going=options.keep_going,
         strict=options.strict,
+        reuse_unverified=options.reuse_unverified or workspace.settings.reuse_unverified,
         learned=workspace.learned,
         revise=_reviser(workspace, store, options),
         make_run_id=(lambda _now: run_id) if run_id else new_run_id,
@@ -124,6 +129,7 @@ def run_step(  # noqa: PLR0913 - all but four are optional
     missing = [step.name for step in workspace.pipeline.steps if step.name not in good]
     if missing and done.state is RunState.SUCCEEDED:
         store.begin_run(replace(whole, state=RunState.RUNNING, finished=None))
+    name = workspace.pipeline.whole_of(name)
     return next(step for step in done.steps if step.step == name)
 
 
@@ -137,15 +143,11 @@ def _selection(pipeline: Pipeline, options: RunOptions) -> Selection:
     )
 
 
-def _reviser(
-    workspace: Workspace, store: ArtifactStore, options: RunOptions
-) -> Callable[[Mapping[Digest, Collection[Variable]]], tuple[Pipeline, Selection] | None]:
+def _reviser(workspace: Workspace, store: ArtifactStore, options: RunOptions) -> Revise:
     """Make the function that compiles anew with what a run has found out."""
     current = workspace
 
-    def revise(
-        found: Mapping[Digest, Collection[Variable]],
-    ) -> tuple[Pipeline, Selection] | None:
+    def revise(found: LearnedEffects) -> tuple[Pipeline, Selection] | None:
         nonlocal current
         revised = current.with_learned(found)
         if revised.pipeline.edges == current.pipeline.edges:
@@ -184,12 +186,15 @@ class StepStatus:
     """What a run would do with a step.
 
     `state` is `fresh` (its result is reused), `stale` (it runs; `reasons` say why) or `unknown`
-    (a step before it runs first, and may give the same as before).
+    (a step before it runs first, and may give the same as before). `changes` are what differs from
+    the closest result there is, which run `compared` made.
     """
 
     step: StepName
     state: str
     reasons: tuple[str, ...] = ()
+    changes: tuple[KeyChange, ...] = ()
+    compared: RunId | None = None
     stored: StoredStep | None = None
 
 
@@ -207,39 +212,52 @@ def status(
         defaults | dict(parameters or {}),
         EnvironmentProbe(pipeline, directory=workspace.directory, store=root),
     )
+    finder = ResultFinder(
+        store=store,
+        pipeline=pipeline.name,
+        keys=keys,
+        now=datetime.now(UTC),
+        reuse_unverified=workspace.settings.reuse_unverified,
+    )
     found: dict[StepName, StepStatus] = {}
-    for step in pipeline.steps:
-        waiting = [name for name in step.upstream if found[name].state != "fresh"]
-        if waiting:
-            found[step.name] = StepStatus(
-                step=step.name, state="unknown", reasons=(f"{', '.join(waiting)} runs first",)
-            )
-            continue
-        key = keys.key_of(step)
-        stored = store.find_results([key.key]).get(key.key) if store else None
-        if not step.cache:
-            found[step.name] = StepStatus(step=step.name, state="stale", reasons=("--no-cache",))
-        elif stored is None or missing_outputs(step, stored):
-            found[step.name] = StepStatus(
-                step=step.name, state="stale", reasons=_reasons(store, pipeline, step.name, key)
-            )
-        else:
-            keys.add_outcome(step.name, stored.outputs)
-            found[step.name] = StepStatus(step=step.name, state="fresh", stored=stored)
-    # As in a run: what results say that their steps changed may show that others are stale.
-    changes = {
-        step.own: known.changed
-        for step in pipeline.steps
-        if (known := found[step.name].stored) is not None and known.changed
-    }
-    revised = workspace.with_learned(changes) if changes else workspace
+    remaining = deque(pipeline.steps)
+    while remaining:
+        # All that can be looked up with what is known goes into one query.
+        ready = [remaining.popleft()]
+        while remaining and all(name in found for name in remaining[0].upstream):
+            ready.append(remaining.popleft())
+        waiting = {s.name: [n for n in s.upstream if found[n].state != "fresh"] for s in ready}
+        findings = finder.find([step for step in ready if not waiting[step.name]])
+        for step in ready:
+            found[step.name] = _status_of(step, waiting[step.name], findings.get(step.name))
+            stored = found[step.name].stored
+            if stored is not None:
+                keys.add_outcome(step.name, stored.outputs)
+    # As in a run: what results say of their steps may show that others are stale.
+    known = {step: each.stored for step, each in found.items() if each.stored is not None}
+    own = {step.name: step.own for step in pipeline.steps}
+    shared = shared_files({name: stored.observed.files for name, stored in known.items()})
+    effects = LearnedEffects(
+        changes={own[name]: stored.changed for name, stored in known.items() if stored.changed},
+        files={own[name]: files for name, files in shared.items()},
+    )
+    revised = workspace.with_learned(effects) if effects - workspace.learned else workspace
     if revised.pipeline.edges != pipeline.edges:
         return status(revised, store, parameters=parameters)
     return tuple(found.values())
 
 
-def _reasons(
-    store: ArtifactStore | None, pipeline: Pipeline, step: StepName, key: KeyParts
-) -> tuple[str, ...]:
-    last = store.last_key(pipeline.name, step) if store else None
-    return why(last, key) or ("its result is gone",)
+def _status_of(step: Step, waiting: Sequence[StepName], finding: Finding | None) -> StepStatus:
+    if finding is None:
+        reasons = (f"{', '.join(waiting)} runs first",)
+        return StepStatus(step=step.name, state="unknown", reasons=reasons)
+    if not step.cache:
+        return StepStatus(step=step.name, state="stale", reasons=("--no-cache",))
+    return StepStatus(
+        step=step.name,
+        state="stale" if finding.stored is None else "fresh",
+        reasons=finding.reasons,
+        changes=finding.changes,
+        compared=finding.compared,
+        stored=finding.stored,
+    )

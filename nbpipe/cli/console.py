@@ -14,6 +14,7 @@ import click
 
 from nbpipe.errors import CompilationError, NbpipeError
 from nbpipe.model.diagnostic import Diagnostic, Severity
+from nbpipe.model.names import spoken
 from nbpipe.model.pipeline import Pipeline
 
 _COLOUR: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
@@ -109,20 +110,22 @@ def print_pipeline(pipeline: Pipeline) -> None:
     for step in pipeline.steps:
         by_step: dict[str, list[str]] = {}
         for taken in step.inputs:
-            by_step.setdefault(taken.upstream, []).append(_shown(taken.variable))
+            by_step.setdefault(taken.upstream, []).append(spoken(taken.variable))
         takes = "; ".join(f"{', '.join(names)} ← {origin}" for origin, names in by_step.items())
         waits = [f"after {name}" for name in step.after if name not in by_step]
-        makes = ", ".join(_shown(o.variable) for o in step.outputs if o.required)
-        rows.append((step.name, "; ".join(filter(None, [takes, *waits])) or "–", makes or "–"))
+        makes = ", ".join(spoken(o.variable) for o in step.outputs if o.required)
+        rows.append(
+            (
+                " + ".join((step.name, *step.fused)),
+                "; ".join(filter(None, [takes, *waits])) or "–",
+                makes or "–",
+            )
+        )
     for line in table(("step", "takes", "makes"), rows):
         put("  " + line)
     if pipeline.parameters:
         values = ", ".join(f"{p.name} = {p.default!r}" for p in pipeline.parameters)
         put(f"  {click.style('parameters', dim=True)}  {values}")
-
-
-def _shown(variable: str) -> str:
-    return f"{variable[1:]} stream" if variable.startswith("@") else variable
 
 
 def _count(number: int, noun: str) -> str:

@@ -22,7 +22,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
     "Runs": {
         "run": ("run", "Run a notebook or bundle as a pipeline"),
         "status": ("status", "Say what would run, without running it"),
-        "why": ("status", "Say why a step would run: what changed in its key"),
+        "why": ("status", "Say why a step would run: what changed since its last results"),
         "runs": ("runs", "List past runs, or show one"),
         "step": ("step", "Run one step of a bundle: what other engines call"),
     },

@@ -9,7 +9,7 @@ import click
 from nbpipe.cli.artifacts import json_option, open_store, pipeline_option, store_option, when
 from nbpipe.cli.console import duration_text, put, put_json, say, table
 from nbpipe.cli.progress import print_step_failure
-from nbpipe.model.names import PipelineName
+from nbpipe.model.names import PipelineName, is_state
 from nbpipe.model.run import Run
 from nbpipe.wire.codec import encode
 
@@ -69,7 +69,7 @@ def _print_run(run: Run, root: Path) -> None:
             step.step,
             step.state.value,
             duration_text(step.seconds) if step.seconds else "",
-            ", ".join(v.reference for v in step.outputs.values() if v.key.variable[0] != "@"),
+            ", ".join(v.reference for v in step.outputs.values() if not is_state(v.key.variable)),
             step.reason,
         )
         for step in run.steps

@@ -11,6 +11,7 @@ from nbpipe.compiler.draft import Code, Place, StepDraft
 from nbpipe.compiler.findings import Findings
 from nbpipe.dataflow.settings import writes_file
 from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.effects import FileEffects, order_by_files
 from nbpipe.model.flow import (
     Bind,
     Call,
@@ -22,8 +23,8 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.graph import topological_order
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.graph import reachable, topological_order
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import Cell
 from nbpipe.model.pipeline import (
     Fragment,
@@ -40,21 +41,48 @@ if TYPE_CHECKING:
     from nbpipe.compiler.linking import Linker
 
 
-def assemble(linker: Linker, findings: Findings) -> tuple[Step, ...]:
+def assemble(
+    linker: Linker, findings: Findings, touched: Mapping[StepName, FileEffects]
+) -> tuple[Step, ...]:
     """Build the steps, in topological order with ties in notebook order.
 
-    Steps on a cycle are given too, at the end: whoever calls finds the cycle.
+    Steps on a cycle are given too, at the end: whoever calls finds the cycle. `touched` are the
+    files that runs saw steps read and write.
     """
     readers = _readers(linker.drafts)
     files = _files_written_before(linker.drafts)
     names = sorted(linker.drafts, key=lambda name: linker.drafts[name].first)
+    seen = _unordered_yet(linker.drafts, files, order_by_files(names, touched))
     steps = {
-        name: _step(linker.drafts[name], linker, readers.get(name, {}), files[name], findings)
+        name: _step(
+            linker.drafts[name],
+            linker,
+            readers.get(name, {}),
+            [*files[name], *seen[name]],
+            findings,
+        )
         for name in names
     }
     order = topological_order(names, {name: step.upstream for name, step in steps.items()})
     stuck = [name for name in names if name not in set(order)]
     return tuple(steps[name] for name in (*order, *stuck))
+
+
+def _unordered_yet(
+    drafts: Mapping[StepName, StepDraft],
+    files: Mapping[StepName, Sequence[StepName]],
+    seen: Mapping[StepName, Sequence[StepName]],
+) -> dict[StepName, list[StepName]]:
+    """Leave out what is in order anyway, because of variables, names of files, or `--after`."""
+    upstream = {
+        name: (*(b.step for b in draft.inputs.values()), *draft.options.after, *files[name])
+        for name, draft in drafts.items()
+    }
+    found: dict[StepName, list[StepName]] = {}
+    for name, before in seen.items():
+        ordered = reachable([name], upstream) if before else frozenset()
+        found[name] = [other for other in before if other not in ordered]
+    return found
 
 
 def _files_written_before(
@@ -150,6 +178,7 @@ def _step(
         metrics=options.metrics,
         retry=Retry(retries=options.retries or 0, delay_seconds=options.retry_delay_seconds or 0.0),
         timeout_seconds=options.timeout_seconds,
+        ttl_seconds=options.ttl_seconds,
         cache=options.cache is not False,
         resources=Resources(cpu=options.cpu, memory_bytes=options.memory_bytes, gpu=options.gpu),
     )
@@ -174,14 +203,21 @@ def _setup(before: list[Code], draft: StepDraft) -> tuple[Fragment | Load, ...]:
         if code.statement.kind is StatementKind.DEFINITION:
             breaks = breaks or bool(binds & defined)
             defined |= binds
-        early = [n for n, b in waiting.items() if breaks and b.cell.number < code.cell.number]
+        # So does a setting made after a step made another: it must not be undone by loading that.
+        sets = not binds
+        early = [
+            name
+            for name, binding in waiting.items()
+            if binding.cell.number < code.cell.number and (breaks or (sets and is_state(name)))
+        ]
         if early:
             parts += _fragments(pending)
             pending = []
             parts.append(_load({name: waiting.pop(name).step for name in early}))
         pending.append(code)
     parts += _fragments(pending)
-    if waiting:
+    if waiting or pending:
+        # Even of nothing: what the body changes is told from how it stands here.
         parts.append(_load({name: binding.step for name, binding in waiting.items()}))
     return tuple(parts)
 
@@ -278,7 +314,7 @@ def _outputs(draft: StepDraft, readers: Mapping[Variable, list[StepName]]) -> tu
         found += [
             Output(variable=name, required=False)
             for name in sorted(draft.writes)
-            if name not in required and not name.startswith(("_", "@"))
+            if name not in required and not (name.startswith("_") or is_state(name))
         ]
     return tuple(sorted(found, key=lambda output: output.variable))
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from typing import Final
 
 from nbpipe.compiler.step_notebook import notebook_text, step_notebook
-from nbpipe.model.digest import Digest
-from nbpipe.model.names import Variable
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.pipeline import Pipeline
+from nbpipe.wire.codec import encode
 from nbpipe.wire.manifest import manifest_text
+
+EFFECTS_FORMAT: Final = 2
 
 
 def bundle_files(
@@ -18,12 +21,12 @@ def bundle_files(
     notebook: Mapping[str, object],
     *,
     compiler: str,
-    learned: Mapping[Digest, Collection[Variable]] | None = None,
+    learned: LearnedEffects | None = None,
 ) -> dict[str, str]:
     """Give the texts of a bundle by relative path; the same notebook gives the same bytes."""
     files = {
         "pipeline.json": manifest_text(pipeline, compiler=compiler),
-        "effects.json": effects_text(learned or {}),
+        "effects.json": effects_text(learned or LearnedEffects()),
         "notebook.ipynb": notebook_text(stripped(notebook)),
     }
     for step in pipeline.steps:
@@ -31,10 +34,11 @@ def bundle_files(
     return files
 
 
-def effects_text(learned: Mapping[Digest, Collection[Variable]]) -> str:
+def effects_text(learned: LearnedEffects) -> str:
     """Give `effects.json`: what runs found out about a step's source, one line each."""
-    effects = {source: sorted(names) for source, names in learned.items() if names}
-    return json.dumps({"format": 1, "changes": effects}, indent=1, sort_keys=True) + "\n"
+    content = encode(learned)
+    assert isinstance(content, dict)
+    return json.dumps({"format": EFFECTS_FORMAT, **content}, indent=1, sort_keys=True) + "\n"
 
 
 def stripped(notebook: Mapping[str, object]) -> dict[str, object]:

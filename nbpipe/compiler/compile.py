@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from nbpipe.compiler.assemble import assemble, own_digest
 from nbpipe.compiler.draft import StepDraft
 from nbpipe.compiler.findings import Findings
+from nbpipe.compiler.fusing import fuse, leaders_of
 from nbpipe.compiler.linking import Linker
 from nbpipe.dataflow.analyze import analyze
 from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.model.diagnostic import Compilation, Diagnostic, Severity
 from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.effects import LearnedEffects, StepEffects
 from nbpipe.model.flow import CellFlow, StatementKind
 from nbpipe.model.graph import find_cycle
 from nbpipe.model.names import CellId, PipelineName, StepName, Variable, step_name_from
@@ -30,7 +32,7 @@ def compile_notebook(
     notebook: Notebook,
     *,
     earlier: Sequence[Diagnostic] = (),
-    learned: Mapping[Digest, Iterable[Variable]] | None = None,
+    learned: LearnedEffects | None = None,
     analyze_cell: Analyze = analyze,
 ) -> Compilation:
     """Compile a notebook. Never raises on what an author can write, and never runs any of it.
@@ -38,15 +40,56 @@ def compile_notebook(
     Args:
         notebook: the notebook, parsed.
         earlier: what parsing found; errors among it stand in the way of a pipeline.
-        learned: variables that runs saw a step change, by the digest of the step's own cells.
+        learned: what runs saw steps do, by the digest of their own cells.
         analyze_cell: the analysis of one cell's source; a caller may keep results.
     """
-    findings = Findings()
     flows = {
         cell.id: analyze_cell(cell.body)
         for cell in notebook.cells
         if cell.kind is CellKind.CODE and not _is_skipped(cell)
     }
+    learned = learned or LearnedEffects()
+    reasons: dict[Diagnostic, None] = {}
+    leaders: dict[StepName, StepName] = {}
+    while True:
+        # Each round makes fewer steps of them, so there is an end.
+        attempt = _attempt(notebook, flows, leaders, learned, earlier)
+        grouped = leaders_of(attempt.fusions, attempt.upstream, [*attempt.upstream])
+        is_wrong = any(d.severity is Severity.ERROR for d in attempt.diagnostics)
+        if not grouped or is_wrong:
+            diagnostics = _in_order([*attempt.diagnostics, *reasons])
+            return Compilation(pipeline=attempt.pipeline, diagnostics=(*earlier, *diagnostics))
+        reasons |= dict.fromkeys(attempt.fusions.values())
+        leaders = {
+            name: grouped.get(leaders.get(name, name), leaders.get(name, name))
+            for name in (*leaders, *grouped)
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """What compiling gives while some steps may still have to be fused.
+
+    Attributes:
+        fusions: steps that must run as one, and why.
+        upstream: what steps need, in the order of their first cells.
+    """
+
+    pipeline: Pipeline | None
+    diagnostics: tuple[Diagnostic, ...]
+    fusions: Mapping[frozenset[StepName], Diagnostic]
+    upstream: Mapping[StepName, Iterable[StepName]]
+
+
+def _attempt(
+    author: Notebook,
+    flows: Mapping[CellId, CellFlow],
+    leaders: Mapping[StepName, StepName],
+    learned: LearnedEffects,
+    earlier: Sequence[Diagnostic],
+) -> _Attempt:
+    notebook = fuse(author, leaders)
+    findings = Findings()
     drafts = _drafts(notebook, findings)
     parameters = _parameters(notebook, findings)
     if not drafts and not any(d.severity is Severity.ERROR for d in earlier):
@@ -55,12 +98,14 @@ def compile_notebook(
             "no cell of this notebook is tagged as a step.",
             help="Put %%step NAME on the first line of a cell, or run: nbpipe tag NOTEBOOK",
         )
-    effects = {
-        name: names
-        for name, draft in drafts.items()
-        if (names := (learned or {}).get(_own_digest(notebook, name, flows)))
-    }
+    parts: dict[StepName, dict[StepName, None]] = {name: {} for name in drafts}
+    for cell in author.code_cells:
+        name = cell.tag.step if cell.tag else None
+        if name is not None and name != leaders.get(name, name):
+            parts[leaders[name]][name] = None
+    known = _known(author, notebook, flows, parts, learned) if learned else {}
     try:
+        effects = {name: each.changes for name, each in known.items()}
         linker = _linked(notebook, flows, drafts, parameters, effects, findings)
     except RecursionError:
         findings.add(
@@ -68,30 +113,81 @@ def compile_notebook(
             "functions of this notebook call each other in a chain that is too long to follow.",
             help="Move some of them into a module, and import that.",
         )
-        return Compilation(pipeline=None, diagnostics=(*earlier, *findings.sorted()))
+        return _Attempt(pipeline=None, diagnostics=findings.sorted(), fusions={}, upstream={})
     _report_troubles(notebook, flows, findings)
     _report_unresolved(linker, findings)
     _check_crossings(linker, findings)
     _check_after(linker.drafts, findings)
+    _fuse_around_unstorable(linker, {n: each.unstorable for n, each in known.items()}, findings)
     blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
     steps: tuple[Step, ...] = ()
     if not blocked:
-        steps = assemble(linker, findings)
+        touched = {name: each.files for name, each in known.items() if each.files}
+        steps = assemble(linker, findings, touched)
         cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
         if cycle:
             _report_cycle(cycle, linker, findings)
-    diagnostics = (*earlier, *findings.sorted())
-    if any(d.severity is Severity.ERROR for d in diagnostics) or not steps:
-        return Compilation(pipeline=None, diagnostics=diagnostics)
-    pipeline = Pipeline(
-        name=PipelineName(notebook.options.name or step_name_from(notebook.name)),
-        steps=steps,
-        parameters=tuple(parameters.values()),
-        kernel=notebook.kernel,
-        source=digest_structure([_source_facts(cell) for cell in notebook.cells]),
-        random=notebook.options.random,
+    is_whole = steps and not findings.fusions
+    if is_whole and not any(d.severity is Severity.ERROR for d in findings.sorted()):
+        pipeline = Pipeline(
+            name=PipelineName(notebook.options.name or step_name_from(notebook.name)),
+            steps=tuple(dataclasses.replace(step, fused=tuple(parts[step.name])) for step in steps),
+            parameters=tuple(parameters.values()),
+            kernel=notebook.kernel,
+            source=digest_structure([_source_facts(cell) for cell in notebook.cells]),
+            random=notebook.options.random,
+        )
+    else:
+        pipeline = None
+    return _Attempt(
+        pipeline=pipeline,
+        diagnostics=findings.sorted(),
+        fusions=findings.fusions,
+        upstream={
+            name: (*(b.step for b in draft.inputs.values()), *draft.options.after)
+            for name, draft in linker.drafts.items()
+        },
     )
-    return Compilation(pipeline=pipeline, diagnostics=diagnostics)
+
+
+def _in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """Give findings in notebook order, those without a place first, each once."""
+    return sorted(
+        dict.fromkeys(diagnostics),
+        key=lambda d: (d.span.cell_number, d.span.line, d.code) if d.span else (0, 0, d.code),
+    )
+
+
+def _known(
+    author: Notebook,
+    notebook: Notebook,
+    flows: Mapping[CellId, CellFlow],
+    parts: Mapping[StepName, Iterable[StepName]],
+    learned: LearnedEffects,
+) -> dict[StepName, StepEffects]:
+    """Give what is known of each step: as a whole, and of those that were fused into it."""
+    found: dict[StepName, StepEffects] = {}
+    for name, fused in parts.items():
+        sources = {_own_digest(notebook, name, flows)}
+        sources |= {_own_digest(author, part, flows) for part in (name, *fused)}
+        found[name] = learned.of(sources)
+    return found
+
+
+def _fuse_around_unstorable(
+    linker: Linker, unstorable: Mapping[StepName, Iterable[Variable]], findings: Findings
+) -> None:
+    for draft in linker.drafts.values():
+        for name, binding in draft.inputs.items():
+            if name in unstorable.get(binding.step, ()):
+                findings.add(
+                    "NBP223",
+                    f"{name!r} cannot be stored, so step {draft.name!r}, which reads it, runs as "
+                    f"one with step {binding.step!r}.",
+                    draft.cells[0][1],
+                    help=f"To keep them apart, make {name!r} in the step that uses it.",
+                    fuse={draft.name, binding.step},
+                )
 
 
 def _is_skipped(cell: Cell) -> bool:
@@ -345,9 +441,11 @@ def _check_crossings(linker: Linker, findings: Findings) -> None:
                 findings.add(
                     "NBP205",
                     f"step {draft.name!r} reads {name!r} as it is in the middle of step "
-                    f"{maker.name!r}, which changes it again later.",
+                    f"{maker.name!r}, which changes it again later; so they run as one.",
                     draft.cells[0][1],
-                    help=f"Give the later cells of {maker.name!r} another step name.",
+                    help=f"To keep them apart, give the later cells of {maker.name!r} another step "
+                    "name.",
+                    fuse={draft.name, maker.name},
                 )
         for name in (*draft.options.outputs, *draft.options.metrics):
             if name not in draft.writes:
@@ -383,7 +481,9 @@ def _report_cycle(cycle: Sequence[StepName], linker: Linker, findings: Findings)
     draft = max((linker.drafts[name] for name in cycle), key=lambda draft: len(draft.cells))
     findings.add(
         "NBP205",
-        f"these steps need each other's values: {path}.",
+        f"these steps need each other's values, so they run as one: {path}.",
         draft.cells[-1][1],
-        help="Their cells are interleaved: give the later cells of one of them another step name.",
+        help="Their cells are interleaved. To keep them apart, give the later cells of one of them "
+        "another step name.",
+        fuse=cycle,
     )

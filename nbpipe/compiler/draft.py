@@ -119,6 +119,11 @@ class StepDraft:
         """Position of its first cell."""
         return self.cells[0][0]
 
+    @property
+    def last(self) -> int:
+        """Position of its last cell."""
+        return self.cells[-1][0]
+
     def add_cell(self, position: int, cell: Cell, flow: CellFlow) -> None:
         """Add its next cell, which stands at `position` among all cells."""
         self.cells.append((position, cell, flow))

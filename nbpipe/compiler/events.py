@@ -16,7 +16,7 @@ from nbpipe.compiler.namespace import Flow, Namespace, is_definition
 from nbpipe.compiler.reading import At, StepReader
 from nbpipe.compiler.replaying import Replayed
 from nbpipe.compiler.writing import StepWriter
-from nbpipe.dataflow.settings import is_setting
+from nbpipe.dataflow.settings import is_repeated, state_set
 from nbpipe.model.flow import (
     Bind,
     Branch,
@@ -34,7 +34,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.names import StepName
+from nbpipe.model.names import StepName, is_state
 from nbpipe.model.notebook import RandomPolicy
 
 
@@ -122,7 +122,11 @@ class StepEvents:
                         self._opaque(at, event)
                     case Call(function=function):
                         self._draw(at, event)
-                        if is_setting(self._names.canonical(function)):
+                        path = self._names.canonical(function)
+                        state = state_set(path)
+                        if state is not None:
+                            self.writer.change_state(at, state, at.line)
+                        if is_repeated(path):
                             self._sets_inside(at, body.name, function)
                     case _:
                         pass
@@ -144,10 +148,11 @@ class StepEvents:
             self._findings.add(
                 "NBP222",
                 f"{name!r} keeps state between calls, and steps {first!r} and {at.step.name!r} "
-                "both use it; each would have a state of its own.",
+                "both use it; so they run as one.",
                 at.cell,
                 at.line,
-                help="Keep the state in a variable, or use it in one step only.",
+                help="To keep them apart, keep the state in a variable.",
+                fuse={first, at.step.name},
             )
 
     def _call(self, at: At, call: Call) -> None:
@@ -181,12 +186,12 @@ class StepEvents:
         )
         names = self._names
         for name in sorted({*names.bindings, *names.explored}):
-            if not name.startswith("@"):
+            if not is_state(name):
                 self.reader.use(at, Use(name=name, line=event.line, guarded=True, deferred=True))
         if event.writes:
             names.opaque_step = at.step
             for name, binding in sorted(names.bindings.items()):
-                if name.startswith("@"):
+                if is_state(name):
                     continue  # A draw is found when the step runs.
                 match binding:
                     case DataBinding(carries=carries):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from nbpipe.model.diagnostic import Diagnostic, Severity, Span
+from nbpipe.model.names import StepName
 from nbpipe.model.notebook import Cell
 
 _ERROR, _WARNING, _INFO = Severity.ERROR, Severity.WARNING, Severity.INFO
@@ -38,9 +40,9 @@ RULES: Final[dict[str, Rule]] = {
     "NBP201": Rule(_ERROR, "undefined name", "No cell before this one gives the name a value."),
     "NBP202": Rule(_ERROR, "a value of an untagged cell", "A step needs a value that is computed in a cell outside the pipeline."),
     "NBP203": Rule(_ERROR, "deleted name", "The name was deleted before it is read."),
-    "NBP205": Rule(_ERROR, "interleaved steps", "Two steps need each other's intermediate values; as wholes they have no order that equals the notebook."),
+    "NBP205": Rule(_WARNING, "interleaved steps", "Steps need each other's intermediate values; as wholes they have no order that equals the notebook, so they run as one."),
     "NBP206": Rule(_ERROR, "interactive history", "`_`, `Out` and `In` depend on what was run before in the session."),
-    "NBP207": Rule(_ERROR, "a definition patched with a computed value", "A change of a class, function or module cannot be stored or replayed."),
+    "NBP207": Rule(_WARNING, "a definition patched with a computed value", "Such a change of a class or function cannot be stored or replayed, so the steps that use it run as one."),
     "NBP208": Rule(_ERROR, "a prelude that needs a step", "The prelude is replayed before steps run, so it cannot read what they compute."),
     "NBP210": Rule(_WARNING, "changed by an untagged cell", "In the notebook an untagged cell changes the value that a step reads; in the pipeline it does not run."),
     "NBP211": Rule(_WARNING, "code that cannot be analysed", "`exec`, `globals()` and their kind may read and write any variable, so the step depends on all of them."),
@@ -50,24 +52,40 @@ RULES: Final[dict[str, Rule]] = {
     "NBP215": Rule(_ERROR, "unknown variable in an option", "`--out`, `--in` or `--metrics` names a variable that the step does not have."),
     "NBP216": Rule(_INFO, "a line that is not run", "Installation lines are left to the environment; the pipeline does not run them."),
     "NBP217": Rule(_INFO, "absolute path", "The path exists on this machine only; the pipeline will not find it elsewhere."),
-    "NBP219": Rule(_ERROR, "a setting with a computed value", "Settings reach later steps by being made again there, which works for constants and parameters."),
+    "NBP219": Rule(_WARNING, "a setting with a computed value", "This setting reaches later steps only by being made again there, which works for constants and parameters; so they all run as one."),
     "NBP220": Rule(_WARNING, "a changed module", "The change is made in its own step only; it cannot be repeated safely elsewhere."),
     "NBP221": Rule(_ERROR, "too deep to follow", "Functions that call each other in a very long chain cannot be followed."),
-    "NBP222": Rule(_ERROR, "a definition that keeps state", "A function or class changes itself when it is used (an attribute, a mutable default), and several steps use it: each has a copy of its own."),
+    "NBP222": Rule(_WARNING, "a definition that keeps state", "A function or class changes itself when it is used (an attribute, a mutable default), and several steps use it. Each would have a copy of its own, so they run as one."),
+    "NBP223": Rule(_INFO, "a value that cannot be stored", "A run found that a value which later steps read cannot be stored; so they run as one with the step that makes it."),
     "NBP218": Rule(_WARNING, "a setting that is not run", "Settings and seeds in an untagged cell count only when the cell holds nothing but setup."),
 }  # fmt: skip
 
 
 class Findings:
-    """Collects diagnostics; the same one about the same line counts once."""
+    """Collects diagnostics; the same one about the same line counts once.
+
+    Attributes:
+        fusions: steps that must run as one, each with the finding that says why.
+    """
 
     def __init__(self) -> None:
         self._found: dict[tuple[object, ...], Diagnostic] = {}
+        self.fusions: dict[frozenset[StepName], Diagnostic] = {}
 
-    def add(
-        self, code: str, message: str, cell: Cell | None = None, line: int = 1, *, help: str = ""
+    def add(  # noqa: PLR0913 - a finding, its place, and what is done about it
+        self,
+        code: str,
+        message: str,
+        cell: Cell | None = None,
+        line: int = 1,
+        *,
+        help: str = "",
+        fuse: Iterable[StepName] = (),
     ) -> None:
-        """Note a finding of rule `code`; `line` is a line of the cell's body."""
+        """Note a finding of rule `code`; `line` is a line of the cell's body.
+
+        `fuse` are steps that have to run as one because of it.
+        """
         span = None
         if cell is not None:
             span = Span(cell=cell.id, cell_number=cell.number, line=line + cell.first_line - 1)
@@ -75,6 +93,9 @@ class Findings:
             code=code, severity=RULES[code].severity, message=message, span=span, help=help
         )
         self._found.setdefault((code, message, span), finding)
+        together = frozenset(fuse)
+        if together:
+            self.fusions.setdefault(together, finding)
 
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Give the findings in notebook order, those without a place first."""

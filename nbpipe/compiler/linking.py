@@ -26,6 +26,7 @@ from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Namespace
 from nbpipe.compiler.reading import At
 from nbpipe.compiler.replaying import REPLAYABLE, Replayed, Replaying
+from nbpipe.dataflow.settings import RANDOM_STREAMS
 from nbpipe.model.flow import (
     Bind,
     CellFlow,
@@ -36,11 +37,12 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import Cell, RandomPolicy
 
 # Behind every statement that a cell can have.
 _AFTER_ALL: Final = 1_000_000
+_STREAMS: Final = frozenset(RANDOM_STREAMS.values())
 
 
 class Linker:
@@ -135,6 +137,8 @@ class Linker:
         at = self._before_first_statement(position, cell, flow, draft)
         for place in self._replayed.due(draft):
             self._events.reader.need(at, place)
+        for state in sorted(self._names.states):
+            self._events.reader.use(at, Use(name=state, line=at.line, guarded=True))
         if is_first:
             for name in draft.options.inputs:
                 self._declared_input(at._replace(visited=set()), name)
@@ -148,17 +152,20 @@ class Linker:
         place = Place(position, _AFTER_ALL)
         declared = [n for n in draft.options.outputs if n not in draft.writes]
         learned = sorted(self._learned.get(draft.name, ()))
+        at = At(step=draft, cell=cell, place=place, line=line, visited=set())
         for name in (*declared, *learned):
-            at = At(step=draft, cell=cell, place=place, line=line, visited=set())
-            self._events.writer.mutate(at, Mutate(name=name, line=1, deep=True))
+            if is_state(name) and name not in _STREAMS:
+                self._events.writer.change_state(at._replace(visited=set()), name, line)
+            else:
+                self._events.writer.mutate(
+                    at._replace(visited=set()), Mutate(name=name, line=1, deep=True)
+                )
         if learned:
             self._events.writer.store_together({*learned, *draft.writes})
 
     def finish(self) -> None:
         """Report what only shows when every cell is known."""
-        self._replaying.report_lost_settings(
-            {name: draft.cells[-1][0] for name, draft in self.drafts.items()}
-        )
+        self._replaying.report_lost(self.drafts.values())
 
     def _before_first_statement(
         self, position: int, cell: Cell, flow: CellFlow, draft: StepDraft
@@ -196,6 +203,7 @@ class Linker:
             if isinstance(event, StarImport):
                 self._replaying.note_star(cell, event)
         plan = self._replaying.plan(place, cell, statement)
+        states = names.states_set(statement)
         for event in statement.events:
             if plan.code is not None and isinstance(event, Bind):
                 names.bind_code(plan.code, event)
@@ -203,4 +211,6 @@ class Linker:
                 draft.seen[event.name] = names.next_version()
             else:
                 self._events.apply(at, event)
+        for state in sorted(states):
+            self._events.writer.change_state(at, state, statement.line)
         self._replaying.add_from_step(plan, place, cell, statement)

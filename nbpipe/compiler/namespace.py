@@ -24,9 +24,10 @@ from nbpipe.compiler.draft import (
     Place,
     StepDraft,
 )
-from nbpipe.dataflow.settings import is_setting, random_stream
+from nbpipe.dataflow.settings import is_repeated, is_setting, random_stream, state_set
 from nbpipe.model.flow import (
     Bind,
+    Call,
     CellFlow,
     ClassFlow,
     FunctionFlow,
@@ -60,7 +61,8 @@ class Namespace:
     """Names and their meanings so far.
 
     Attributes:
-        bindings: what names stand for in steps; random streams are names that start with `@`.
+        bindings: what names stand for in steps; state of the process (random
+            streams, settings) has names that start with `@`.
         explored: what untagged and skipped cells make of them.
         changed_outside: where an untagged cell last assigned or changed a name.
         bound_anywhere: the first cell that assigns a name, for messages.
@@ -68,6 +70,7 @@ class Namespace:
         aliases: which names may reach the same object.
         broken: names whose failure is reported already.
         unresolved: reads that found nothing.
+        states: the states of the process that steps are known to change.
         has_star: a star import may have bound any name.
         opaque_step: the last step that may have bound any name.
     """
@@ -82,6 +85,7 @@ class Namespace:
         self.broken: set[Variable] = set()
         self.unresolved: list[Unresolved] = []
         self.has_star = False
+        self.states: set[Variable] = set()
         self.opaque_step: StepDraft | None = None
         self._methods: dict[str, list[FunctionFlow]] = {}
         self._branches: list[dict[Variable, Binding | None]] = []
@@ -252,6 +256,16 @@ class Namespace:
     def stream_touched(self, path: str) -> tuple[Variable, bool] | None:
         """Give the random stream that a call of this path touches, and whether it seeds it."""
         return random_stream(self.canonical(path))
+
+    def states_set(self, statement: Statement) -> frozenset[Variable]:
+        """Give the states of the process that a statement changes: its target, and its calls."""
+        paths = {event.function for event in statement.events if isinstance(event, Call)}
+        found = (state_set(self.canonical(path)) for path in (statement.target, *paths) if path)
+        return frozenset(state for state in found if state is not None)
+
+    def must_repeat(self, statement: Statement) -> bool:
+        """Say whether this is a setting that later steps must make again."""
+        return bool(statement.target) and is_repeated(self.canonical(statement.target))
 
     def sets_something(
         self, statement: Statement, modules: Mapping[str, str] | None = None

@@ -25,7 +25,7 @@ from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Flow, Namespace, Unresolved
 from nbpipe.compiler.replaying import Replayed
 from nbpipe.model.flow import Use
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state, spoken
 from nbpipe.model.notebook import Cell
 
 _HISTORY: Final = re.compile(r"_{1,3}|_\d+|_i\d*|_ii|_iii|_ih|_oh|_dh|In|Out")
@@ -130,11 +130,13 @@ class StepReader:
         if seen is not None and seen != binding.version:
             self._findings.add(
                 "NBP205",
-                f"step {step.name!r} uses {name!r} before and after step {binding.step!r} "
-                "changes it.",
+                f"step {step.name!r} uses {spoken(name)!r} before and after step {binding.step!r} "
+                "changes it; so they run as one.",
                 at.cell,
                 1,
-                help=f"Give the cells of {step.name!r} after {binding.step!r} another step name.",
+                help=f"To keep them apart, give the cells of {step.name!r} after "
+                f"{binding.step!r} another step name.",
+                fuse={step.name, binding.step},
             )
             return
         step.seen[name] = binding.version
@@ -190,7 +192,7 @@ class StepReader:
     def _find(self, at: At, event: Use) -> None:
         """Read a name that nothing is seen to bind."""
         names = self._names
-        if event.name.startswith("@") or names.is_builtin(event.name):
+        if is_state(event.name) or names.is_builtin(event.name):
             return
         if event.name in names.broken:
             return

@@ -7,7 +7,7 @@ replayed together with what it changes. Seeds of random streams are needed by wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -34,7 +34,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import Cell, RandomPolicy
 
 REPLAYABLE: Final = frozenset(
@@ -107,6 +107,7 @@ class Replaying:
         self._findings = findings
         self._random = random
         self._lost_settings: list[tuple[Place, Cell, Statement]] = []
+        self._lost_patches: list[tuple[Place, Cell, Statement, Code]] = []
 
     # Cells of setup.
 
@@ -194,7 +195,7 @@ class Replaying:
                     self.note_star(code.cell, event)
                 case _:
                     pass
-        is_stream = any(name.startswith("@") for name in touched)
+        is_stream = any(map(is_state, touched))
         sets = names.sets_something(statement) or (
             statement.kind not in REPLAYABLE and self._only_sets_modules(statement, {})
         )
@@ -246,8 +247,9 @@ class Replaying:
     def plan(self, place: Place, cell: Cell, statement: Statement) -> Plan:
         """Say what later steps replay of a statement, as names stand before it."""
         names = self._names
-        sets = names.sets_something(statement) and not names.stream_touched(statement.target)
-        patched = None if sets else self._patched(statement)
+        sets = names.must_repeat(statement)
+        is_carried = bool(names.states_set(statement))
+        patched = None if sets or is_carried else self._patched(statement)
         is_code = statement.kind in (StatementKind.IMPORT, StatementKind.DEFINITION)
         is_repeatable = (patched is not None or sets) and self._is_repeatable(statement)
         code = None
@@ -281,37 +283,64 @@ class Replaying:
                 help="If they need it, put it in a cell of its own, as a plain assignment.",
             )
         elif not plan.is_repeatable:
-            name = next(iter(plan.patched.statement.binds), Variable("it"))
-            self._findings.add(
-                "NBP207",
-                f"this changes {name!r} itself, a {kind.value}, in a way that cannot be repeated "
-                "in later steps.",
-                cell,
-                statement.line,
-                help="Assign a constant in a statement of its own, or keep the value in a "
-                "variable.",
-            )
+            self._lost_patches.append((place, cell, statement, plan.patched))
         elif kind is StatementKind.IMPORT:
             self._replayed.add_setting(place)
         else:
             self._replayed.add_patch(place, of=plan.patched.place)
 
-    def report_lost_settings(self, last_cell: Mapping[StepName, int]) -> None:
-        """Report settings that cannot be made again, where a later step would have seen them.
+    def report_lost(self, drafts: Collection[StepDraft]) -> None:
+        """Report what cannot be made again in later steps that would have seen it.
 
-        `last_cell` gives the position of the last cell of each step.
+        Settings are seen by all later steps, a changed definition by those that use it.
         """
         for place, cell, statement in self._lost_settings:
-            own = cell.tag.step if cell.tag else None
-            if any(at > place.cell and step != own for step, at in last_cell.items()):
-                self._findings.add(
-                    "NBP219",
-                    f"`{_first_line(statement)}` sets something from a computed value, which "
-                    "later steps cannot repeat.",
-                    cell,
-                    statement.line,
-                    help="Use a constant or a parameter, or put what needs it into the same step.",
-                )
+            later = [draft.name for draft in drafts if draft.last > place.cell]
+            self._report_lost(
+                "NBP219",
+                f"`{_first_line(statement)}` sets something from a computed value, which later "
+                "steps cannot repeat",
+                (cell, statement),
+                later,
+                help="use a constant or a parameter",
+            )
+        for place, cell, statement, patched in self._lost_patches:
+            name = next(iter(patched.statement.binds), Variable("it"))
+            users = [
+                draft.name
+                for draft in drafts
+                if draft.last > place.cell and patched.place in draft.code | draft.carried
+            ]
+            self._report_lost(
+                "NBP207",
+                f"this changes {name!r} itself, a {patched.statement.kind.value}, in a way that "
+                "cannot be repeated in later steps",
+                (cell, statement),
+                users,
+                help="assign a constant in a statement of its own, or keep the value in a variable",
+            )
+
+    def _report_lost(
+        self,
+        code: str,
+        message: str,
+        place: tuple[Cell, Statement],
+        seen_by: Iterable[StepName],
+        *,
+        help: str,
+    ) -> None:
+        cell, statement = place
+        own = cell.tag.step if cell.tag else None
+        others = [name for name in seen_by if name != own]
+        if own is not None and others:
+            self._findings.add(
+                code,
+                f"{message}; so {', '.join(others)} and {own} run as one.",
+                cell,
+                statement.line,
+                help=f"To keep them apart, {help}.",
+                fuse={own, *others},
+            )
 
     def note_star(self, cell: Cell, event: StarImport) -> None:
         """Report a star import, which is replayed in every later step."""

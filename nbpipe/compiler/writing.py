@@ -102,6 +102,14 @@ class StepWriter:
         at.step.seen[name] = names.next_version()
         at.step.writes.pop(name, None)
 
+    def change_state(self, at: At, name: Variable, line: int) -> None:
+        """Change state of the process: what an earlier step made of it stays, but for that."""
+        self._names.states.add(name)
+        if self._names.lookup(name) is None:
+            self.overwrite(at, name, line)
+        else:
+            self.mutate(at, Mutate(name=name, line=line))
+
     def overwrite(
         self, at: At, name: Variable, line: int, *, carries: frozenset[Place] = frozenset()
     ) -> None:

@@ -1,4 +1,7 @@
-"""Calls and assignments that set something for all code after them: replayed, never stored.
+"""Calls and assignments that set something for all code after them.
+
+What most of them set is state of the process that can be stored, and goes from step to step like a
+variable. The others are repeated in later steps.
 
 Paths are canonical: import aliases are already resolved (`plt.style.use` is
 `matplotlib.pyplot.style.use`).
@@ -41,6 +44,31 @@ _SETTING: Final = re.compile(
     """,
     re.VERBOSE,
 )
+
+# Settings that go from step to step as values, by the state of the process that they change.
+_STATES: Final = tuple(
+    (re.compile(pattern, re.VERBOSE), Variable(state))
+    for pattern, state in (
+        (r"pandas\.(set_option|reset_option|options\..+)", "@pandas"),
+        (r"numpy\.(set_printoptions|seterr)|%precision", "@numpy"),
+        (
+            r"""matplotlib\.(pyplot\.)?(rc|rcParams.*|rcdefaults|rc_file|style\.use)
+            | matplotlib\.pyplot\.(set_cmap|xkcd) | seaborn\..+""",
+            "@matplotlib",
+        ),
+        (r"warnings\..+", "@warnings"),
+        (r"logging\.(basicConfig|disable|getLogger\..*)", "@logging"),
+        (r"os\.environ.* | %env | %set_env | polars\.Config\..+ | dotenv\..+", "@environ"),
+        (r"os\.chdir | %cd", "@cwd"),
+        (r"sys\.path.*", "@sys.path"),
+        (r"sys\.setrecursionlimit", "@interpreter"),
+        (r"locale\.setlocale", "@locale"),
+        (r"decimal\..+", "@decimal"),
+        (r"sklearn\..+", "@sklearn"),
+    )
+)
+# Of those, the ones that also set what is no part of the state, and so are repeated, too.
+_HALF: Final = re.compile(r"(seaborn|polars)\..+|%precision")
 
 # How each global random stream is seeded and drawn from, by the module that owns it.
 RANDOM_STREAMS: Final = {
@@ -115,6 +143,22 @@ def draws_in_library(name: str, keywords: Collection[str]) -> bool:
 def is_setting(path: str) -> bool:
     """Say whether a statement with this canonical target sets something global."""
     return _SETTING.fullmatch(path.replace("pandas.pandas.", "pandas.")) is not None
+
+
+def state_set(path: str) -> Variable | None:
+    """Give the state of the process that a setting with this canonical target changes.
+
+    None for one whose effect no state holds: it must be repeated in later steps.
+    """
+    if not is_setting(path):
+        return None
+    path = path.replace("pandas.pandas.", "pandas.")
+    return next((state for pattern, state in _STATES if pattern.fullmatch(path)), None)
+
+
+def is_repeated(path: str) -> bool:
+    """Say whether a setting must be made again in later steps."""
+    return is_setting(path) and (state_set(path) is None or _HALF.fullmatch(path) is not None)
 
 
 def random_stream(path: str) -> tuple[Variable, bool] | None:

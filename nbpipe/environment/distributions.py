@@ -6,10 +6,11 @@ of the `*.dist-info` directories say nearly everything.
 
 from __future__ import annotations
 
-import re
 from functools import cached_property
 from pathlib import Path
 from typing import Final
+
+from nbpipe.model.names import normal_distribution
 
 # Directories of this name hold what is installed.
 INSTALLED: Final = ("site-packages", "dist-packages")
@@ -39,7 +40,7 @@ class InstalledDistributions:
 
     def versions(self, module: str) -> dict[str, str]:
         """Give the distributions that provide a module, with their versions."""
-        name = _normal(_DISTRIBUTIONS.get(module, module))
+        name = normal_distribution(_DISTRIBUTIONS.get(module, module))
         if name in self._installed:
             return {name: self._installed[name]}
         providers = self._providers.get(module, ())
@@ -47,22 +48,27 @@ class InstalledDistributions:
             module: "unknown"
         }
 
+    def version(self, distribution: str) -> str | None:
+        """Give the version of a distribution that is installed here."""
+        return self._installed.get(distribution)
+
     @cached_property
     def _installed(self) -> dict[str, str]:
-        names = (path.name.removesuffix(".dist-info") for path in self._metadata_directories)
-        pairs = (name.partition("-") for name in names)
-        return {_normal(name): version for name, _, version in pairs}
+        pairs = (path.stem.split("-") for path in self._metadata_directories)
+        return {normal_distribution(name): version for name, version, *_ in pairs}
 
     @cached_property
     def _metadata_directories(self) -> list[Path]:
-        return sorted(self._directory.glob("*.dist-info"))
+        # What pip installs has the newer kind, which wins; some systems have the older one, too.
+        kinds = ("*-*.egg-info", "*-*.dist-info")
+        return [path for kind in kinds for path in sorted(self._directory.glob(kind))]
 
     @cached_property
     def _providers(self) -> dict[str, list[str]]:
         """Read, as a last resort, which files every distribution has."""
         found: dict[str, list[str]] = {}
         for path in self._metadata_directories:
-            distribution = _normal(path.name.partition("-")[0])
+            distribution = normal_distribution(path.name.partition("-")[0])
             for module in _provided_modules(path):
                 found.setdefault(module, []).append(distribution)
         return found
@@ -79,7 +85,3 @@ def _provided_modules(metadata: Path) -> set[str]:
         return set()
     tops = {line.partition(",")[0].partition("/")[0] for line in record.splitlines()}
     return {top.partition(".")[0] for top in tops if not top.endswith((".dist-info", ".data"))}
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "_", name).lower()

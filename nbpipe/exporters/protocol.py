@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, TypeGuard
 
 from nbpipe.model.diagnostic import Diagnostic, Severity
-from nbpipe.model.digest import Digest
-from nbpipe.model.names import Variable
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.pipeline import Pipeline
 
 
@@ -28,7 +27,7 @@ class ExportSource:
     notebook: Mapping[str, object]
     environment: Mapping[str, str]
     version: str
-    learned: Mapping[Digest, Collection[Variable]] = field(default_factory=dict)
+    learned: LearnedEffects = field(default_factory=LearnedEffects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

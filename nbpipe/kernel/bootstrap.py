@@ -22,8 +22,8 @@ from nbpipe.kernel.exchange import (
     read_request,
     write_report,
 )
+from nbpipe.kernel.imports import WATCH
 from nbpipe.kernel.problems import StepNotebookError
-from nbpipe.kernel.project_modules import import_from_source
 from nbpipe.kernel.seeding import seed_generators
 from nbpipe.kernel.standalone import commit, find_store, newest_inputs, standalone_seed
 from nbpipe.kernel.step_io import StepIo, StepSide
@@ -60,6 +60,7 @@ def begin(pipeline: str, step: str, definitions: Iterable[str] = ()) -> None:
     else:
         side = _standalone_side(PipelineName(pipeline), StepName(step))
         seed = standalone_seed(pipeline, step)
+    WATCH.start()
     _current = StepIo(side, shell.user_ns, definitions=definitions)
     if request_path:
         CellErrorWatch(shell, _current.note_error)
@@ -102,7 +103,7 @@ def _asked_side(request: KernelRequest, tracer: StepTracer, shell: Any) -> StepS
     _crash_report = Path(request.crash_report).open("w", encoding="utf-8")  # noqa: SIM115
     faulthandler.enable(_crash_report)
     end_with_driver()
-    import_from_source(tracer.paused)
+    WATCH.quietly = tracer.paused
     shell.events.register("pre_run_cell", lambda info: _note_source(tracer, shell, info))
 
     def deliver(report: KernelReport) -> None:

@@ -14,11 +14,6 @@ from typing import Any, Final
 STREAMS: Final = ("@random", "@numpy.random", "@torch")
 
 
-def is_stream(name: str) -> bool:
-    """Say whether a name stands for a stream, not for a variable."""
-    return name.startswith("@")
-
-
 def stream_state(name: str) -> Any:  # noqa: ANN401 - each library has a state of its own type
     """Give the state of a stream; None where its library is not loaded, so that nothing drew."""
     if name == "@random":

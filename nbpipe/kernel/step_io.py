@@ -19,15 +19,9 @@ from nbpipe.errors import NbpipeError, StoreUnavailableError
 from nbpipe.kernel.exchange import CellError, KernelProblem, KernelReport, Unstorable
 from nbpipe.kernel.optional_values import is_worth_keeping
 from nbpipe.kernel.problems import StepNotebookError
-from nbpipe.kernel.random_streams import (
-    drawn_streams,
-    is_stream,
-    mark_streams,
-    restore_stream,
-    stream_state,
-)
+from nbpipe.kernel.process_state import ProcessState
 from nbpipe.model.artifact import StoredValue
-from nbpipe.model.names import Variable
+from nbpipe.model.names import Variable, is_state
 from nbpipe.model.trace import Trace
 from nbpipe.store.alias_groups import find_alias_groups
 from nbpipe.store.blobs.protocol import BlobStore
@@ -87,6 +81,8 @@ class StepIo:
         self._inputs: set[Variable] = set()
         self._companions: dict[str, Any] = {}
         self._companion_marks: dict[str, str] = {}
+        self._state = ProcessState(namespace)
+        self._state.mark()
 
     def note_error(self, error: CellError) -> None:
         """Report an exception of the author's."""
@@ -113,12 +109,12 @@ class StepIo:
             for name, value in loaded.items():
                 if name in companions:
                     self._companions[name] = value
-                elif is_stream(name):
-                    restore_stream(name, value)
+                elif is_state(name):
+                    self._state.restore(name, value)
                 else:
                     self._namespace[name] = value
-            mark_streams()
-            names = [value.variable for value in values if not is_stream(value.variable)]
+            self._state.mark()
+            names = [value.variable for value in values if not is_state(value.variable)]
             self._inputs.update(names)
             marks, again = self._marks_of_companions(), self._marks_of_companions()
             self._companion_marks = {n: mark for n, mark in marks.items() if again.get(n) == mark}
@@ -132,8 +128,8 @@ class StepIo:
     def save(self, required: Sequence[str], optional: Sequence[str]) -> None:
         """Store what is bound, and report it."""
         trace = self._side.trace()
-        drawn = drawn_streams()
-        with self._problems_reported("output"), self._streams_as_variables({*required, *drawn}):
+        states = self._state.changed()
+        with self._problems_reported("output"), self._states_as_variables({*required, *states}):
             bound = [Variable(name) for name in required if name in self._namespace]
             kept = [
                 Variable(name)
@@ -142,7 +138,7 @@ class StepIo:
             ]
             changed = [
                 name
-                for name in (*self._changed_inputs(), *map(Variable, drawn))
+                for name in (*self._changed_inputs(), *map(Variable, states))
                 if name not in {*bound, *kept}
             ]
             changed += self._shared_inputs({*bound, *changed})
@@ -173,10 +169,10 @@ class StepIo:
             )
 
     @contextmanager
-    def _streams_as_variables(self, names: Iterable[str]) -> Iterator[None]:
-        """Let random streams stand among the variables while they are stored."""
-        states = {name: stream_state(name) for name in names if is_stream(name)}
-        self._namespace.update({n: state for n, state in states.items() if state is not None})
+    def _states_as_variables(self, names: Iterable[str]) -> Iterator[None]:
+        """Let the state of the process stand among the variables while it is stored."""
+        states = self._state.values(sorted(filter(is_state, names)))
+        self._namespace.update(states)
         try:
             yield
         finally:

@@ -58,7 +58,7 @@ _HELP: Final = """%pipeline NAME [options]
     %pipeline show | run | status | export [NOTEBOOK] [options]
 
     With a name: names the pipeline of this notebook and sets defaults for all its steps:
-    --retries, --retry-delay, --timeout, --no-cache, --cpu, --memory, --gpu as in %%step, and
+    --retries, --retry-delay, --timeout, --ttl, --no-cache, --cpu, --memory, --gpu as in %%step, and
     --rng carry or --rng per-step for seeded random streams.
 
     With a command: runs it on the saved notebook, in a process of its own, with the options that

@@ -47,3 +47,38 @@ def step_name_from(title: str, *, taken: frozenset[str] = frozenset()) -> StepNa
     while unused in taken:
         unused, number = f"{name}_{number}", number + 1
     return StepName(unused)
+
+
+_STATES: Final = {
+    "@cwd": "working directory",
+    "@decimal": "decimal context",
+    "@environ": "environment variables",
+    "@interpreter": "interpreter settings",
+    "@locale": "locale",
+    "@logging": "logging settings",
+    "@matplotlib": "matplotlib settings",
+    "@numpy": "numpy settings",
+    "@pandas": "pandas options",
+    "@sklearn": "scikit-learn settings",
+    "@sys.path": "module search path",
+    "@warnings": "warning filters",
+}
+
+
+def is_state(name: str) -> bool:
+    """Say whether a name stands for state of the process, not for a variable of the author's."""
+    return name.startswith("@")
+
+
+def spoken(name: str) -> str:
+    """Give a variable, or state of the process, as people know it."""
+    if not is_state(name):
+        return name
+    if name.startswith("@module."):
+        return f"data of module {name.removeprefix('@module.')}"
+    return _STATES.get(name, f"{name[1:]} stream")
+
+
+def normal_distribution(name: str) -> str:
+    """Give the one spelling of a distribution's name that parts use."""
+    return re.sub(r"[-_.]+", "_", name).lower()

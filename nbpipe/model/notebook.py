@@ -52,6 +52,7 @@ class StepOptions:
     retries: int | None = None
     retry_delay_seconds: float | None = None
     timeout_seconds: float | None = None
+    ttl_seconds: float | None = None
     cache: bool | None = None
     cpu: float | None = None
     memory_bytes: int | None = None

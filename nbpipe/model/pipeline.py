@@ -122,6 +122,8 @@ class Step:
         reads: declared files, as written.
         literal_paths: string literals in its code that may name files.
         metrics: outputs that hold figures of merit.
+        fused: steps of the author's that run as part of this one.
+        ttl_seconds: how old a result may be and still be reused; None for any age.
     """
 
     name: StepName
@@ -139,8 +141,10 @@ class Step:
     reads: tuple[str, ...] = ()
     literal_paths: tuple[str, ...] = ()
     metrics: tuple[Variable, ...] = ()
+    fused: tuple[StepName, ...] = ()
     retry: Retry = field(default_factory=Retry)
     timeout_seconds: float | None = None
+    ttl_seconds: float | None = None
     cache: bool = True
     resources: Resources = field(default_factory=Resources)
 
@@ -192,6 +196,10 @@ class Pipeline:
     def step_by_name(self) -> dict[StepName, Step]:
         """The steps by name."""
         return {step.name: step for step in self.steps}
+
+    def whole_of(self, name: StepName) -> StepName:
+        """Give the step that runs an author's step: another one when it was fused into that."""
+        return next((step.name for step in self.steps if name in step.fused), name)
 
     @property
     def upstream_by_step(self) -> dict[StepName, tuple[StepName, ...]]:

@@ -64,6 +64,7 @@ class StepFailure:
 
     `traceback` is the author's own, in plain text, with cells numbered as in the notebook. What
     was executed up to then is kept as for a `StepResult`: `cells`, `executed_notebook`, `seconds`.
+    `unstorable` are the variables that later steps need and nobody can store.
     """
 
     kind: str
@@ -76,6 +77,7 @@ class StepFailure:
     cells: Digest | None = None
     executed_notebook: str = ""
     seconds: float = 0.0
+    unstorable: tuple[Variable, ...] = ()
 
     @property
     def retry_may_help(self) -> bool:

@@ -135,6 +135,7 @@ STEP_OPTIONS: Final[Mapping[str, Option]] = {
     "retries": Option("retries", _whole, "N", "try a failed step again, N times at most"),
     "retry-delay": Option("retry_delay_seconds", _duration, "30s", "wait before each retry"),
     "timeout": Option("timeout_seconds", _duration, "10m", "stop the step after this long"),
+    "ttl": Option("ttl_seconds", _duration, "1d", "reuse no result that is older than this"),
     "no-cache": Option("cache", _no_cache, "", "always run, never reuse a stored result"),
     "cpu": Option("cpu", _positive, "2", "processors asked of the engine"),
     "memory": Option("memory_bytes", _bytes, "4G", "memory asked of the engine"),
@@ -144,7 +145,16 @@ _SHOWN: Final = 40
 _MANY: Final = frozenset({"out", "in", "after", "reads", "metrics"})
 
 # What `%pipeline` can set for every step.
-PIPELINE_DEFAULTS: Final = ("retries", "retry-delay", "timeout", "no-cache", "cpu", "memory", "gpu")
+PIPELINE_DEFAULTS: Final = (
+    "retries",
+    "retry-delay",
+    "timeout",
+    "ttl",
+    "no-cache",
+    "cpu",
+    "memory",
+    "gpu",
+)
 PIPELINE_COMMANDS: Final = frozenset({"show", "run", "status", "export"})
 _ROLE_WORDS: Final = {role.value: role for role in Role}
 _CELL_TAGS: Final = {"parameters": Role.PARAMS, "prelude": Role.PRELUDE, "skip": Role.SKIP}

@@ -85,6 +85,7 @@ def _problem_failure(step: Step, problem: KernelProblem) -> StepFailure:
         kind=problem.kind,
         message="; ".join([problem.message, *needed]),
         hint=problem.hint,
+        unstorable=tuple(e.variable for e in problem.unstorable if readers.get(e.variable)),
     )
 
 

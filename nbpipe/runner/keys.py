@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from nbpipe.model.artifact import ArtifactVersion, StoredValue
 from nbpipe.model.names import StepName, Variable
+from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import ParameterValue, Step
-from nbpipe.model.run import KeyParts, StepResult
+from nbpipe.model.run import KeyParts, StepResult, StepRun
 from nbpipe.runner.environment_of import EnvironmentProbe
-from nbpipe.runner.step_key import KeyEnvironment, step_key
+from nbpipe.runner.observed_parts import changes_of, holds, observe
+from nbpipe.runner.step_key import KeyChange, KeyEnvironment, changes_between, in_order, step_key
 from nbpipe.store.index.results import StoredStep
 
 
@@ -47,23 +50,64 @@ class KeyMaker:
         """
         before = self._environments[step.name]
         after = self._probe.literal_files(step)
-        files = {n: d for n, d in before.files.items() if n not in result.files_written}
-        made = {
-            name: digest
-            for name, digest in after.items()
-            if name in result.files_written or name not in before.files
-        }
+        products = self._products(step, {*before.files, *after}, result)
+        files = {n: d for n, d in before.files.items() if n not in products}
+        made = {n: d for n, d in after.items() if n in products or n not in before.files}
         if files | made == before.files:
             return key
         environment = replace(before, files=files | made)
         return step_key(step, self._parameters, self.inputs_of(step), environment)
+
+    def observed(self, step: Step, result: StepResult, started: datetime) -> Observed:
+        """Give what a step that has just ended depends on besides its key."""
+        before = self._environments[step.name]
+        literals = map(self._probe.place_of_literal, self._probe.literal_files(step))
+        held = [self._probe.name_of(path) for path in (*before.paths, *literals)]
+        return observe(
+            result.trace,
+            self._probe,
+            started=started,
+            held_files={name for name in held if name is not None},
+            held_packages=before.packages,
+        )
+
+    def holds(self, observed: Observed) -> bool:
+        """Say whether everything is again as it was when a result was made."""
+        return holds(observed, self._probe)
+
+    def changes_since(
+        self, then: KeyParts, observed: Observed, now: KeyParts
+    ) -> tuple[KeyChange, ...]:
+        """Give all that is not any more as it was when a result was made."""
+        learned = [
+            KeyChange(part=part, old=old, new=new)
+            for part, old, new in changes_of(observed, self._probe)
+        ]
+        return in_order([*changes_between(then.parts, now.parts), *learned])
+
+    def file_of(self, change: KeyChange) -> str | None:
+        """Name the file or directory that a change is about, as traces name it; None for others."""
+        if change.kind not in {"file", "directory"}:
+            return None
+        return self._probe.name_of(self._probe.place_of_literal(change.name))
+
+    def _products(self, step: Step, names: Collection[str], result: StepResult) -> set[str]:
+        """Name those files of the key that the step wrote without having read them."""
+        written = {*result.trace.files_written} - {*result.trace.files_read}
+        seen = {self._probe.name_of(path) for path in written}
+        literals = {*names} & {*step.literal_paths}
+        return {*result.files_written} | {
+            literal
+            for literal in literals
+            if self._probe.name_of(self._probe.place_of_literal(literal)) in seen
+        }
 
     def save(self) -> None:
         """Keep what the next run can use."""
         self._probe.save()
 
 
-def missing_outputs(step: Step, stored: StoredStep) -> tuple[Variable, ...]:
+def missing_outputs(step: Step, stored: StoredStep | StepRun) -> tuple[Variable, ...]:
     """Give what later steps need of `step` and an earlier result, made when nobody did, lacks."""
     return tuple(
         output.variable

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import PurePosixPath
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
-from nbpipe.model.digest import Digest
-from nbpipe.model.names import StepName, Variable
+from nbpipe.model.effects import FileEffects, LearnedEffects, shared_files
+from nbpipe.model.names import StepName, Variable, is_state, spoken
+from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
     KeyParts,
@@ -60,11 +62,11 @@ from nbpipe.runner.listening import (
     StepRetried,
     StepStarted,
 )
-from nbpipe.runner.request import Changes, RunRequest
+from nbpipe.runner.request import RunRequest
+from nbpipe.runner.reuse import ResultFinder, is_unverified, named, notes_on
 from nbpipe.runner.scheduler import Scheduler
 from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
-from nbpipe.runner.step_key import why
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
 
@@ -129,10 +131,17 @@ class RunLoop:
         self._executor = executor
         self._listener = listener
         self._now = now
-        self._learned = {source: set(names) for source, names in request.learned.items()}
-        self._found_changes: dict[Digest, set[Variable]] = {}
+        self._learned = request.learned
+        self._found = LearnedEffects()
         self._done_before: dict[StepName, StepRun] = {}
-        self._plan(request.pipeline, request.full_selection)
+        self._made_here: frozenset[StepName] = frozenset()
+        self._ran_too_early: frozenset[StepName] = frozenset()
+        self._observed: dict[StepName, Observed] = {}
+        self._launched: dict[StepName, datetime] = {}
+        self._ended: dict[StepName, datetime] = {}
+        self._tried_again: set[StepName] = set()
+        self._compiled = (request.pipeline, request.full_selection)
+        self._plan(*self._compiled)
         started = now()
         self._run = Run(
             id=request.make_run_id(started),
@@ -181,55 +190,189 @@ class RunLoop:
         A step may have changed a variable although its code does not show it, and another may
         have read that variable as it was before. Then the pipeline is compiled anew with what is
         known now, and the run goes on with it: results that are right are found again by their
-        keys, the others are made anew. A reused result tells what its step changed, too.
+        keys, the others are made anew. A reused result tells what its step changed, too. The same
+        goes for files that one step writes and another touches.
         """
-        if not self.is_over or not self._found_changes or self._cancel_requested:
+        if not self.is_over or self._cancel_requested or self._store_is_lost:
             return self.is_over
-        found, self._found_changes = self._found_changes, {}
-        revision = self._request.revise(found)
-        if revision is None:
+        found, self._found = self._found | self._news_of_files(), LearnedEffects()
+        revision = self._request.revise(found) if found else None
+        unlucky = {} if self._request.strict else self._failed_beside_writers()
+        if revision is None and not unlucky:
             return True
+        self._compiled = revision or self._compiled
+        pipeline, selection = self._compiled
+        news = self._news_of_order(pipeline)
         if self._request.strict:
-            self._fail_undeclared(found)
+            self._fail_undeclared(found, news)
             return True
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
-        self._listener.notice(PipelineRevised(because=self._because(found)))
+        before = self._pipeline
+        if self._fail_overtaken(pipeline, done, news):
+            return True
+        self._tried_again |= unlucky.keys()
+        self._listener.notice(PipelineRevised(because=self._because(before, found, news, unlucky)))
         self._keys.save()
-        for source, variables in found.items():
-            self._learned.setdefault(source, set()).update(variables)
+        self._learned |= found
         self._done_before |= done
-        pipeline, selection = revision
+        early = frozenset(
+            name
+            for name, before in news.items()
+            if self._ran_beside(name, [n for n in before if self._needs_file_of(name, n)])
+        )
+        self._ran_too_early = early
+        self._made_here |= frozenset(
+            n for n in done if n in self._forced or not self._steps[n].cache
+        )
         # What ran in this run already counts as run: it is not forced, or uncached, twice.
         steps = tuple(
             replace(step, cache=step.cache or step.name in done) for step in pipeline.steps
         )
+        fused = frozenset(self._step_runs) - {step.name for step in steps}
+        self._store.forget_steps(self._run.id, fused)
+        self._observed = {n: seen for n, seen in self._observed.items() if n not in fused}
         self._plan(
             replace(pipeline, steps=steps),
-            replace(selection, forced=selection.forced - frozenset(done)),
+            replace(selection, forced=(selection.forced - frozenset(done)) | early),
         )
         self.take(RunStarted())
         return self.is_settled()
 
-    def _fail_undeclared(self, found: Changes) -> None:
-        for name, step_run in self._step_runs.items():
-            names = " ".join(sorted(found.get(self._steps[name].own, ())))
-            if names and step_run.state.is_good:
+    def _news_of_files(self) -> LearnedEffects:
+        shared = shared_files({name: seen.files for name, seen in self._observed.items()})
+        return LearnedEffects(files={self._steps[n].own: e for n, e in shared.items()}) - (
+            self._learned
+        )
+
+    def _failed_beside_writers(self) -> dict[StepName, StepName]:
+        """Name steps that failed over a file, with a step before them that wrote it meanwhile.
+
+        The failure must name the file. After one more try, the step is to blame itself.
+        """
+        found: dict[StepName, StepName] = {}
+        for position, step in enumerate(self._pipeline.steps):
+            step_run = self._step_runs.get(step.name)
+            failure = step_run.failure if step_run else None
+            if failure is None or failure.kind != "error" or step.name in self._tried_again:
+                continue
+            for before in self._pipeline.steps[:position]:
+                writes = self._observed.get(before.name, Observed()).files.writes
+                text = f"{failure.message}\n{failure.traceback}"
+                is_named = any(PurePosixPath(name).name in text for name in writes)
+                if is_named and self._ran_beside(step.name, [before.name]):
+                    found[step.name] = before.name
+        return found
+
+    def _news_of_order(self, pipeline: Pipeline) -> dict[StepName, tuple[StepName, ...]]:
+        """Give for steps those that they must run after, as was not known: because of files."""
+        found = {
+            step.name: tuple(n for n in step.after if n not in self._steps[step.name].upstream)
+            for step in pipeline.steps
+        }
+        return {name: before for name, before in found.items() if before}
+
+    def _needs_file_of(self, name: StepName, before: StepName) -> bool:
+        seen = self._observed
+        return (
+            name in seen and before in seen and seen[name].files.meets_writes_of(seen[before].files)
+        )
+
+    def _ran_beside(self, name: StepName, before: Collection[StepName]) -> bool:
+        """Say whether a step ran in this run, and others had not ended when it started."""
+        started = self._launched.get(name)
+        return started is not None and any(
+            other in self._ended and started < self._ended[other] for other in before
+        )
+
+    def _fail_undeclared(
+        self, found: LearnedEffects, news: Mapping[StepName, Collection[StepName]]
+    ) -> None:
+        for name, step_run in list(self._step_runs.items()):
+            names = sorted(found.changes.get(self._steps[name].own, ()))
+            before = " ".join(news.get(name, ()))
+            if (names or before) and step_run.state.is_good:
                 failure = StepFailure(
                     kind="undeclared",
-                    message=f"it changed {names} in place, which its code does not show",
-                    hint=f"Declare it: %%step {name} --out {names}. Or run without --strict.",
+                    message=f"it changed {', '.join(map(_called, names))}, which its code does "
+                    "not show"
+                    if names
+                    else f"it shares files with {before}, which its code does not show",
+                    hint=_how_to_declare(name, names, before),
                 )
                 failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
                 self._finish_step(self._store.record_step(failed))
         self._final_state = RunState.FAILED
 
-    def _because(self, found: Changes) -> str:
+    def _fail_overtaken(
+        self,
+        pipeline: Pipeline,
+        done: Mapping[StepName, StepRun],
+        news: Mapping[StepName, Collection[StepName]],
+    ) -> bool:
+        """Fail steps that no second try can put right: what a file held before is gone."""
+        self._pipeline, self._steps = pipeline, pipeline.step_by_name
+        overtaken = False
+        for name, step_run in done.items():
+            if name not in self._steps:
+                continue  # It has become part of another step, which runs anew.
+            seen = self._observed[name]
+            meetings = [
+                (place, writer)
+                for place in seen.moving
+                for writer in self._writers_behind(self._steps[name], place)
+            ]
+            meetings += [
+                (place, writer)
+                for place in seen.rewritten
+                for writer in news.get(name, ())
+                if place in self._observed[writer].files.writes and self._ran_beside(name, [writer])
+            ]
+            if meetings:
+                place, writer = meetings[0]
+                failure = StepFailure(
+                    kind="undeclared",
+                    message=f"it ran beside step '{writer}', and both touched {place}, which their "
+                    "code does not show: nobody knows what was read",
+                    hint="Run again: now the order is known. If it matters what was in the file "
+                    "before, put that back first.",
+                )
+                failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
+                self._finish_step(self._store.record_step(failed))
+                self._final_state = RunState.FAILED
+                overtaken = True
+        return overtaken
+
+    def _because(
+        self,
+        before: Pipeline,
+        found: LearnedEffects,
+        news: Mapping[StepName, Collection[StepName]],
+        unlucky: Mapping[StepName, StepName],
+    ) -> str:
         changers = [
-            f"step '{step.name}' changed {', '.join(map(_called, sorted(found[step.own])))}"
-            for step in self._pipeline.steps
-            if step.own in found
+            f"step '{step.name}' changed {', '.join(map(_called, found.changes[step.own]))}"
+            for step in before.steps
+            if step.own in found.changes
         ]
-        return f"{'; '.join(changers)}, which its code does not show: what read it runs again"
+        parts = [
+            f"{'; '.join(changers)}, which its code does not show: what read it runs again"
+        ] * bool(changers)
+        parts += [
+            f"step '{step.name}' makes {', '.join(map(_called, found.unstorable[step.own]))}, "
+            "which cannot be stored: it runs as one with the steps that need it"
+            for step in before.steps
+            if step.own in found.unstorable
+        ]
+        parts += [
+            f"step '{name}' shares files with {', '.join(map(repr, others))}, which its code does "
+            "not show: it runs after that"
+            for name, others in news.items()
+        ]
+        parts += [
+            f"step '{name}' failed over a file that '{writer}' was writing: it is tried again"
+            for name, writer in unlucky.items()
+        ]
+        return "; ".join(parts)
 
     def begin(self) -> None:
         """Start the run, and go on as far as the store has the answers."""
@@ -328,33 +471,62 @@ class RunLoop:
     def _look_up(self, names: Sequence[StepName]) -> None:
         if not names:
             return
-        key_by_name = {name: self._keys.key_of(self._steps[name]) for name in names}
-        found = self._store.find_results([parts.key for parts in key_by_name.values()])
-        for name, parts in key_by_name.items():
-            stored = found.get(parts.key)
-            missing = missing_outputs(self._steps[name], stored) if stored else ()
-            if stored is not None and not missing:
-                self._reuse(name, parts, stored)
+        kept = [name for name in names if self._stands(self._steps[name])]
+        for name in kept:
+            # It was made or found earlier in this very run, and everybody knows.
+            self._step_runs[name] = self._done_before[name]
+            self._keys.add_outcome(name, self._done_before[name].outputs)
+            self._events.append(ResultFound(name))
+        finder = ResultFinder(
+            store=self._store,
+            pipeline=self._pipeline.name,
+            keys=self._keys,
+            now=self._now(),
+            reuse_unverified=self._request.reuse_unverified,
+            run=self._run.id,
+            made_here=self._made_here,
+        )
+        for name, finding in finder.find([self._steps[n] for n in names if n not in kept]).items():
+            if finding.stored is not None:
+                self._reuse(name, finding.key, finding.stored)
                 self._events.append(ResultFound(name))
             else:
-                reason = (
-                    f"{', '.join(missing)} is needed now"
-                    if missing
-                    else self._why_missing(name, parts)
-                )
-                self._step_runs[name] = self._new_step_run(name, key=parts, reason=reason)
+                reason = "; ".join(finding.reasons)
+                self._step_runs[name] = self._new_step_run(name, key=finding.key, reason=reason)
                 self._events.append(ResultMissing(name))
 
+    def _stands(self, step: Step) -> bool:
+        """Say whether what a step made or found earlier in this run is right for it now.
+
+        What steps behind it have since done to files is no reason to run it again.
+        """
+        before, observed = self._done_before.get(step.name), self._observed.get(step.name)
+        if before is None or before.key is None or observed is None or observed.moving:
+            return False
+        changes = self._keys.changes_since(before.key, observed, self._keys.key_of(step))
+        if missing_outputs(step, before):
+            return False
+        names = [self._keys.file_of(change) for change in changes]
+        return all(name is not None and self._writers_behind(step, name) for name in names)
+
+    def _writers_behind(self, step: Step, place: str) -> list[StepName]:
+        """Name the steps behind a step that ran in this run and wrote a file, or one below it."""
+        position = self._pipeline.steps.index(self._steps[step.name])
+        touch = FileEffects(reads=(place,), lists=(place,))
+        return [
+            other.name
+            for other in self._pipeline.steps[position + 1 :]
+            if other.name in self._ended and touch.meets_writes_of(self._observed[other.name].files)
+        ]
+
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
-        before = self._done_before.get(name)
-        if before is not None and before.key is not None and before.key.key == key.key:
-            # It was made or found earlier in this very run, and everybody knows.
-            self._step_runs[name] = before
-            self._keys.add_outcome(name, before.outputs)
-            return
-        self._note_changes(self._steps[name], stored.changed)
+        step = self._steps[name]
+        self._note_effects(step, stored.changed, stored.observed)
+        reason = f"reused from run {stored.run}"
+        if is_unverified(step, stored.observed) and stored.run != self._run.id:
+            reason += f", unverified: {named(stored.observed.unverified)}"
         step_run = replace(
-            self._new_step_run(name, key=key, reason=f"reused from run {stored.run}"),
+            self._new_step_run(name, key=key, reason=reason),
             state=StepState.REUSED,
             outputs=stored.outputs,
             unbound=stored.unbound,
@@ -366,19 +538,16 @@ class RunLoop:
             step_run = self._store.record_step(step_run)
         self._finish_step(step_run, seconds_saved=stored.seconds)
 
-    def _why_missing(self, name: StepName, key: KeyParts) -> str:
-        last = self._store.last_key(self._pipeline.name, name)
-        return "; ".join(why(last, key)) or "its result is gone"
-
     def _prepare_launch(self, step: Step, attempt: int) -> None:
         # While the step waited for its place, other steps may have changed files that it reads.
         key = self._keys.key_of(step)
+        self._launched[step.name] = self._now()
         if attempt == 1:
             self._step_runs[step.name] = replace(
                 self._step_runs.get(step.name)
                 or self._new_step_run(step.name, key=key, reason=self._why_unasked(step)),
                 key=key,
-                started=self._now(),
+                started=self._launched[step.name],
             )
         elif step.retry.delay_seconds <= 0:
             self._note_retry(step.name, 0.0)
@@ -404,6 +573,8 @@ class RunLoop:
         )
 
     def _why_unasked(self, step: Step) -> str:
+        if step.name in self._ran_too_early:
+            return "it ran before what it must run after"
         return "forced" if step.name in self._forced else "never reused (--no-cache)"
 
     def _note_retry(self, name: StepName, delay_seconds: float) -> None:
@@ -422,23 +593,26 @@ class RunLoop:
 
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
-        self._note_changes(step, result.changed)
+        key = self._keys.key_after(step, known.key, result) if known.key else None
+        observed = self._keys.observed(step, result, self._launched[step.name])
+        self._note_effects(step, result.changed, observed)
         try:
             step_run = self._store.commit_step(
                 replace(
                     known,
                     state=StepState.SUCCEEDED,
-                    key=self._keys.key_after(step, known.key, result) if known.key else None,
+                    key=key,
                     seconds=result.seconds,
                     unbound=result.unbound,
                     failure=None,
                     cells=result.cells,
                     executed_notebook=result.executed_notebook,
-                    notes=result.notes,
+                    notes=(*_fused(step), *result.notes, *notes_on(step, result.trace, observed)),
                 ),
                 result.outputs,
                 # What the pipeline knows already, the step does not report as found.
-                changed={*result.changed, *self._learned.get(step.own, ())},
+                changed={*result.changed, *self._learned.changes.get(step.own, ())},
+                observed=observed,
             )
         except (StoreUnavailableError, CorruptStoreError) as error:
             return self._failed(
@@ -451,15 +625,38 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
+        self._ended[step.name] = self._now()
         self._finish_step(step_run)
+        self._forget_muddled(step.name)
         return StepSucceeded(step.name)
 
-    def _note_changes(self, step: Step, changed: Collection[Variable]) -> None:
-        news = {*changed} - self._learned.get(step.own, set())
-        if news:
-            self._found_changes.setdefault(step.own, set()).update(news)
+    def _forget_muddled(self, name: StepName) -> None:
+        """Let nobody reuse results of steps that wrote one file beside each other.
+
+        Nobody knows whose content was taken for whose product.
+        """
+        written = {*self._observed[name].files.writes}
+        beside = [
+            other
+            for other in self._ended
+            if other != name
+            and self._ran_beside(name, [other])
+            and written.intersection(self._observed[other].files.writes)
+        ]
+        for each in [*beside, name] if beside else []:
+            step_run = self._step_runs.get(each)
+            if step_run is not None and step_run.key is not None:
+                self._store.forget_result(step_run.key.key, self._observed[each])
+
+    def _note_effects(self, step: Step, changed: Collection[Variable], observed: Observed) -> None:
+        self._observed[step.name] = observed
+        effects = LearnedEffects(changes={step.own: tuple(changed)})
+        self._found |= effects - self._learned
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
+        if failure.unstorable:
+            effects = LearnedEffects(unstorable={self._steps[name].own: failure.unstorable})
+            self._found |= effects - self._learned
         self._update(
             name,
             failure=failure,
@@ -510,5 +707,17 @@ class RunLoop:
 
 
 def _called(variable: Variable) -> str:
-    """Give a variable as people know it: a random stream has no name of theirs."""
-    return f"the {variable[1:]} stream" if variable.startswith("@") else f"'{variable}'"
+    return f"the {spoken(variable)}" if is_state(variable) else f"'{variable}'"
+
+
+def _fused(step: Step) -> Iterator[str]:
+    if step.fused:
+        yield f"ran as one with {', '.join(step.fused)}"
+
+
+def _how_to_declare(step: StepName, changed: Sequence[Variable], before: str) -> str:
+    variables = " ".join(name for name in changed if not is_state(name))
+    if changed and not variables:
+        return "Set it in a statement of its own, so that it shows. Or run without --strict."
+    option = f"--out {variables}" if variables else f"--after {before}"
+    return f"Declare it: %%step {step} {option}. Or run without --strict."

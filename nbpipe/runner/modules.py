@@ -59,6 +59,15 @@ class ModuleFinder:
             open_names.extend(place.imports)
         return found
 
+    def version(self, distribution: str) -> str | None:
+        """Give the version of an installed distribution, by its normal name."""
+        for root in self._interpreter.search_path:
+            if root.name in INSTALLED:
+                found = self._site(root).version(distribution)
+                if found is not None:
+                    return found
+        return None
+
     def _place(self, name: str) -> _Place:
         if name not in self._places:
             self._places[name] = self._find(name)

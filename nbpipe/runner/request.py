@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from nbpipe.errors import ConfigurationError
-from nbpipe.model.digest import Digest
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import RunId, Variable
 from nbpipe.model.pipeline import ParameterValue, Pipeline
 from nbpipe.runner.selection import Selection
@@ -19,8 +19,7 @@ from nbpipe.runner.streams import DEFAULT_LIMIT
 
 _LIMIT_VARIABLE: Final = "NBPIPE_OUTPUT_LIMIT"
 
-Changes: TypeAlias = Mapping[Digest, Collection[Variable]]
-Revise: TypeAlias = Callable[[Changes], tuple[Pipeline, Selection] | None]
+Revise: TypeAlias = Callable[[LearnedEffects], tuple[Pipeline, Selection] | None]
 
 
 def new_run_id(now: datetime) -> RunId:
@@ -54,12 +53,12 @@ class RunRequest:
         selection: None for every step.
         parallelism: how many steps run at once.
         keep_going: a failure skips only what depends on it.
-        strict: a step that changes what its code does not show it to change fails.
-        learned: what steps (by the digest of their own cells) are known to change although their
-            code does not show it; the pipeline was compiled with that.
-        revise: gives the pipeline anew, and what to run of it, once a run has found that steps
-            (by the digest of their own cells) change more variables than was known; None when
-            that makes no difference.
+        strict: a step that does what its code does not show fails.
+        reuse_unverified: results that may have read files unseen are reused all the same.
+        learned: what steps are known to do although their code does not show it; the pipeline was
+            compiled with that.
+        revise: gives the pipeline anew, and what to run of it, once a run has found that steps do
+            more than was known; None when that makes no difference.
     """
 
     pipeline: Pipeline
@@ -71,7 +70,8 @@ class RunRequest:
     parallelism: int = 1
     keep_going: bool = False
     strict: bool = False
-    learned: Changes = field(default_factory=dict)
+    reuse_unverified: bool = False
+    learned: LearnedEffects = field(default_factory=LearnedEffects)
     revise: Revise = lambda _changed: None
     output_limit: int = field(default_factory=output_limit_from_environment)
     make_run_id: Callable[[datetime], RunId] = new_run_id

@@ -48,9 +48,13 @@ def select_steps(
     """
     names = [step.name for step in pipeline.steps]
     wanted = [name for name in (first, last, only, *(forced or ())) if name is not None]
-    for name in wanted:
+    for name in map(pipeline.whole_of, wanted):
         if name not in names:
             raise NotFoundError.among("step", name, names, where=f"in pipeline '{pipeline.name}'")
+    first, last, only = (
+        name if name is None else pipeline.whole_of(name) for name in (first, last, only)
+    )
+    forced = forced if forced is None else [pipeline.whole_of(name) for name in forced]
     selected = frozenset(names)
     if first is not None:
         selected &= pipeline.descendants(first)

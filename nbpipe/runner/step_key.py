@@ -1,25 +1,26 @@
 """The step key: what makes a step's result reusable, and why two keys differ.
 
-Everything that can change a result is a named part; nothing that cannot is one: no step name, no
-cell id, no position, no comment. Paths stand as the author wrote them, or relative to the
+Everything that can change a result, and is known before the step runs, is a named part; nothing
+that cannot is one: no step name, no cell id, no position, no comment. What only a run can tell is
+in `observed_parts`. Paths stand as the author wrote them, or relative to the
 notebook, so that a checkout elsewhere has the same keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.digest import Digest, digest_structure
-from nbpipe.model.names import Variable
+from nbpipe.model.names import Variable, is_state, spoken
 from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import ParameterValue, Step
 from nbpipe.model.run import KeyParts, StepKey
+from nbpipe.runner.observed_parts import ABSENT, UNSET
 
-FORMAT: Final = "1"
-ABSENT: Final = "absent"
+FORMAT: Final = "2"
 UNBOUND: Final = "unbound"
 
 _LONGEST_TEXT: Final = 200
@@ -35,6 +36,7 @@ class KeyEnvironment:
         packages: version by distribution, for the modules that the step imports.
         files: digest by path, for files it may read and project modules it imports; None for a
             declared file that is not there.
+        paths: where these files lie.
         seed_policy: how the global random generators start.
     """
 
@@ -42,6 +44,7 @@ class KeyEnvironment:
     packages: Mapping[str, str]
     files: Mapping[str, Digest | None]
     seed_policy: RandomPolicy
+    paths: frozenset[str] = frozenset()
 
 
 def step_key(
@@ -80,43 +83,83 @@ def seed_from(key: StepKey) -> int:
     return int(key[:8], 16)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyChange:
+    """A part that is not what it was; None where it was not, or is not any more.
+
+    A part of kind `variable` never gives away what the variable holds.
+    """
+
+    part: str
+    old: str | None
+    new: str | None
+
+    @property
+    def kind(self) -> str:
+        """What kind of part it is: `code`, `parameter`, `file` and so on."""
+        return "seed policy" if self.part == "seed policy" else self.part.partition(" ")[0]
+
+    @property
+    def name(self) -> str:
+        """Which one of its kind; empty where there is only one."""
+        return self.part.removeprefix(self.kind).lstrip()
+
+    def __str__(self) -> str:
+        """Give a short line for people."""
+        return _line(self)
+
+
 def why(old: KeyParts | None, new: KeyParts) -> tuple[str, ...]:
     """Say what changed between two keys of a step, one short line a part; empty for equal keys."""
     if old is None:
         return ("never ran",)
-    return tuple(_differences(old.parts, new.parts))
+    return tuple(map(str, changes_between(old.parts, new.parts)))
 
 
-def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    for name in sorted(old.keys() | new.keys(), key=_most_telling_first):
-        before, after = old.get(name), new.get(name)
-        if before != after:
-            yield _difference(name, before, after)
+def changes_between(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[KeyChange, ...]:
+    """Give the parts that differ, the most telling first."""
+    return in_order(
+        KeyChange(part=name, old=old.get(name), new=new.get(name))
+        for name in old.keys() | new.keys()
+        if old.get(name) != new.get(name)
+    )
+
+
+def in_order(changes: Iterable[KeyChange]) -> tuple[KeyChange, ...]:
+    """Give the most telling changes first."""
+    return tuple(sorted(changes, key=lambda change: (_KINDS.index(change.kind), change.part)))
 
 
 _KINDS: Final = (
-    "code", "parameter", "definition", "input", "file", "package", "seed", "python", "format",
+    "code", "parameter", "definition", "input", "file", "directory", "variable", "package",
+    "seed policy", "python", "format",
 )  # fmt: skip
 
 
-def _most_telling_first(name: str) -> tuple[int, str]:
-    kind = name.split(" ", 1)[0]
-    return (_KINDS.index(kind) if kind in _KINDS else len(_KINDS), name)
-
-
-def _difference(name: str, before: str | None, after: str | None) -> str:
-    kind = name.split(" ", 1)[0]
-    if kind == "file":
-        return f"{name} {_file_change(before, after)}"
+def _line(change: KeyChange) -> str:
+    part, before, after = change.part, change.old, change.new
+    kind, _, what = part.partition(" ")
+    if kind == "input" and is_state(what):
+        part = spoken(what)
+    if change.kind in {"file", "directory"}:
+        return f"{part} {_file_change(before, after)}"
+    if change.kind == "variable":
+        return f"{part} {_variable_change(before, after)}"
     if before is None:
-        return f"{name} is new"
+        return f"{part} is new"
     if after is None:
-        return f"{name} is no longer used"
-    if kind in {"parameter", "package", "python", "seed", "format"}:
-        return f"{name}: {before} → {after}"
+        return f"{part} is no longer used"
+    if change.kind in {"parameter", "package", "python", "seed policy", "format"}:
+        return f"{part}: {before} → {after}"
     if UNBOUND in (before, after):
-        return f"{name} is {'no longer ' if before == UNBOUND else ''}unbound"
-    return f"{name} changed"
+        return f"{part} is {'no longer ' if before == UNBOUND else ''}unbound"
+    return f"{part} changed"
+
+
+def _variable_change(before: str | None, after: str | None) -> str:
+    if before == UNSET:
+        return "is set now"
+    return "is not set any more" if after == UNSET else "changed"
 
 
 def _file_change(before: str | None, after: str | None) -> str:

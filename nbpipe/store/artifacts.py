@@ -7,7 +7,7 @@ nobody mentions, which garbage collection finds, and never a fact about blobs th
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ from nbpipe.errors import ConfigurationError, NotFoundError, StoreUnavailableErr
 from nbpipe.model.artifact import ArtifactKey, ArtifactVersion, StoredValue
 from nbpipe.model.digest import Digest
 from nbpipe.model.names import PipelineName, RunId, StepName, Variable
+from nbpipe.model.observed import Observed
 from nbpipe.model.run import KeyParts, Run, RunState, StepKey, StepRun, StepState
 from nbpipe.store import trust
 from nbpipe.store.blobs.local import LocalBlobs
@@ -103,10 +104,12 @@ class ArtifactStore:
         outputs: Mapping[Variable, StoredValue],
         *,
         changed: Collection[Variable] = (),
+        observed: Observed | None = None,
     ) -> StepRun:
         """Make a succeeded step's outputs versions, and its result reusable under its key.
 
-        `changed` is what the step changed although its code does not show it.
+        `changed` is what the step changed although its code does not show it, `observed` what must
+        be as it is for a reuse.
 
         All of it becomes visible at once. An output with the content of the newest version that
         the same step made of this variable is that version; others get the next number.
@@ -152,8 +155,15 @@ class ArtifactStore:
                     created=now,
                     outputs=row_ids,
                     changed=changed,
+                    observed=observed or Observed(),
                 )
         return committed
+
+    def forget_steps(self, run: RunId, steps: Collection[StepName]) -> None:
+        """Take steps out of the record of a run that goes on with them as part of others."""
+        if steps:
+            with self._database.transaction():
+                runs.delete_step_runs(self._database, run, steps)
 
     def record_step(self, step_run: StepRun) -> StepRun:
         """Note what became of a step that made nothing new: reused, failed, skipped, cancelled.
@@ -212,14 +222,22 @@ class ArtifactStore:
 
     # Results
 
-    def find_results(self, keys: Sequence[StepKey]) -> dict[StepKey, StoredStep]:
-        """Give the results of those keys that have one with all its blobs in place.
+    def find_results(
+        self, keys: Sequence[StepKey], fits: Callable[[StoredStep], bool] = lambda _: True
+    ) -> dict[StepKey, StoredStep]:
+        """Give for each key the newest result that fits, with all its blobs in place, if any.
 
         Finding a result keeps garbage collection away from it for a while.
         """
-        found = results.results_by_key(self._database, keys)
+        found = {
+            key: [stored for stored in candidates if fits(stored)]
+            for key, candidates in results.results_by_key(self._database, keys).items()
+        }
         bundles = {
-            version.value.bundle for stored in found.values() for version in stored.outputs.values()
+            version.value.bundle
+            for fitting in found.values()
+            for stored in fitting
+            for version in stored.outputs.values()
         }
         needed = results.blobs_by_bundle(self._database, sorted(bundles))
         sizes: dict[Digest, int | None] = {}
@@ -236,13 +254,27 @@ class ArtifactStore:
                 for version in stored.outputs.values()
             )
 
-        whole = {key: stored for key, stored in found.items() if is_whole(stored)}
+        newest = {key: next(filter(is_whole, fitting), None) for key, fitting in found.items()}
+        whole = {key: stored for key, stored in newest.items() if stored is not None}
         now = datetime.now(UTC)
         unnoted = [key for key, stored in whole.items() if now - stored.used > _USE_NOTED_EVERY]
         if unnoted and self.writable:
             with self._database.transaction():
                 results.mark_used(self._database, unnoted, now)
         return whole
+
+    def forget_result(self, key: StepKey, observed: Observed) -> None:
+        """Let no run reuse a result any more; its versions stay."""
+        with self._database.transaction():
+            results.delete_result(self._database, key, observed)
+
+    def results_to_compare(
+        self, pipeline: PipelineName, step: StepName, key: StepKey
+    ) -> tuple[StoredStep, ...]:
+        """Give the newest results of a step, under whatever key, newest first."""
+        return results.results_to_compare(
+            self._database, pipeline, step, key, limit=results.ALTERNATIVES
+        )
 
     def last_key(self, pipeline: PipelineName, step: StepName) -> KeyParts | None:
         """Give the key of the newest result of a step, to compare with the one it has now."""

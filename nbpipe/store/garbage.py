@@ -135,7 +135,7 @@ def _mark(database: Database, *, keep_runs: int, cutoff: str, still_running: str
     )
     database.write(
         """CREATE TEMP TABLE kept_keys AS
-           SELECT key FROM step_keys WHERE used >= ?
+           SELECT key FROM results WHERE used >= ?
            UNION SELECT key FROM step_runs WHERE run IN kept_runs AND key IS NOT NULL""",
         (cutoff,),
     )
@@ -143,7 +143,8 @@ def _mark(database: Database, *, keep_runs: int, cutoff: str, still_running: str
         """CREATE TEMP TABLE kept_versions AS
            SELECT id FROM versions WHERE created >= ?
            UNION SELECT version FROM tags
-           UNION SELECT version FROM key_outputs WHERE key IN kept_keys
+           UNION SELECT version FROM result_outputs JOIN results ON id = result
+               WHERE key IN kept_keys
            UNION SELECT version FROM step_outputs JOIN step_runs ON id = step_run
                WHERE run IN kept_runs""",
         (cutoff,),
@@ -162,9 +163,9 @@ def _blobs_of_doomed(database: Database) -> dict[str, frozenset[Digest]]:
 
 
 def _delete_results_and_versions(database: Database) -> int:
-    count = "SELECT count(*) FROM step_keys WHERE key NOT IN kept_keys"
+    count = "SELECT count(*) FROM results WHERE key NOT IN kept_keys"
     results = int(database.read(count)[0][0])
-    database.write("DELETE FROM step_keys WHERE key NOT IN kept_keys")
+    database.write("DELETE FROM results WHERE key NOT IN kept_keys")
     database.write("DELETE FROM versions WHERE id NOT IN kept_versions")
     database.write("DELETE FROM bundle_blobs WHERE bundle NOT IN (SELECT bundle FROM versions)")
     return results
@@ -180,7 +181,7 @@ def _delete_runs(database: Database) -> list[str]:
     database.write("DELETE FROM runs WHERE id IN doomed_runs")
     database.write("DROP TABLE doomed_runs")
     database.write(
-        """DELETE FROM key_parts WHERE key NOT IN (SELECT key FROM step_keys)
+        """DELETE FROM key_parts WHERE key NOT IN (SELECT key FROM results)
            AND key NOT IN (SELECT key FROM step_runs WHERE key IS NOT NULL)"""
     )
     return [row["id"] for row in rows]
@@ -190,7 +191,7 @@ def _needed_blobs(database: Database) -> frozenset[str]:
     rows = database.read(
         """SELECT blob FROM bundle_blobs
            UNION SELECT cells FROM step_runs WHERE cells IS NOT NULL
-           UNION SELECT cells FROM step_keys WHERE cells IS NOT NULL"""
+           UNION SELECT cells FROM results WHERE cells IS NOT NULL"""
     )
     return frozenset(row[0] for row in rows)
 

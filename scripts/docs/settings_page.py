@@ -27,6 +27,8 @@ VARIABLES: Final = {
     "NBPIPE_STORE": "Where the store is, instead of `.nbpipe` beside the notebook. A relative path "
     "counts from the current directory.",
     "NBPIPE_JOBS": "How many steps run at the same time.",
+    "NBPIPE_REUSE_UNVERIFIED": "`1` reuses results of steps that may have read files unseen, `0` "
+    "does not.",
     "NBPIPE_OUTPUT_LIMIT": "How many bytes of printed text are kept of a cell: the first and the "
     "last half of them. 10,000,000 when not set.",
     "NBPIPE_NATIVE_TRACING": "`0` leaves the library for tracing native code and child processes "
@@ -56,7 +58,7 @@ def settings_page(_root: Path) -> str:
         default = getattr(Settings(), field.name)
         rows.append(
             (
-                code(field.name),
+                code(field.name.replace("_", "-")),
                 type(default).__name__,
                 code(repr(default).replace("'", '"')),
                 meanings[field.name],

@@ -84,6 +84,7 @@ _EXAMPLES: Final = {
     "retries": ("2", 2),
     "retry-delay": ("30s", "30s"),
     "timeout": ("10m", "10m"),
+    "ttl": ("1d", "1d"),
     "no-cache": ("", True),
     "cpu": ("2", 2),
     "memory": ("4G", "4G"),

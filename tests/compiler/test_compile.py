@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from nbpipe.compiler.bundle import bundle_files
 from nbpipe.compiler.compile import compile_notebook
 from nbpipe.compiler.step_notebook import step_notebook
-from nbpipe.model.names import Variable
+from nbpipe.model.effects import FileEffects, LearnedEffects
+from nbpipe.model.names import StepName, Variable
 from nbpipe.model.pipeline import Fragment, Load
 from nbpipe.notebook.parse import parse_notebook
 from nbpipe.wire.manifest import read_manifest
@@ -96,9 +97,33 @@ def test_learned_effects_become_edges() -> None:
     cells = ("from lib import library", *cells)
     plain = pipeline_of(*cells)
     assert {(e.upstream, e.downstream) for e in plain.edges} == {("a", "b"), ("a", "c")}
-    learned = {plain.step_by_name["b"].own: [Variable("rows")]}
+    learned = LearnedEffects(changes={plain.step_by_name["b"].own: (Variable("rows"),)})
     pipeline = pipeline_of(*cells, learned=learned)
     assert {(e.upstream, e.downstream) for e in pipeline.edges} == {("a", "b"), ("b", "c")}
+
+
+def test_files_that_runs_saw_steps_share_become_edges() -> None:
+    cells = (
+        "from lib import put, get",
+        "%%step write\nput('a' + 'b')",
+        "%%step read\nn = get('a' + 'b')",
+        "%%step use\nprint(n, get('a'))",
+    )
+    own = {step.name: step.own for step in pipeline_of(*cells).steps}
+    learned = LearnedEffects(
+        files={
+            own[StepName("write")]: FileEffects(writes=("ab",)),
+            own[StepName("read")]: FileEffects(reads=("ab",)),
+            own[StepName("use")]: FileEffects(writes=("ab",)),
+        }
+    )
+    pipeline = pipeline_of(*cells, learned=learned)
+    # `use` comes after `read` anyway, which gives it a variable.
+    assert [(s.name, s.after) for s in pipeline.steps] == [
+        ("write", ()),
+        ("read", ("write",)),
+        ("use", ("write",)),
+    ]
 
 
 def test_a_redefinition_stands_behind_the_values_made_before_it() -> None:
@@ -140,7 +165,7 @@ def test_the_lines_of_a_fragment_are_those_of_the_notebook() -> None:
         "import os\n\n\nA = 1\n\ndef f():\n    return A", "%%step s\nx = f()\n1 / 0"
     )
     (step,) = pipeline.steps
-    (prelude,) = step.setup
+    (prelude, _load) = step.setup
     assert isinstance(prelude, Fragment)
     by_line = dict(zip(prelude.source.split("\n"), prelude.lines, strict=True))
     assert (by_line["A = 1"], by_line["    return A"]) == (4, 7)

@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from nbpipe.exporters.docker import DockerExporter
+from nbpipe.model.effects import LearnedEffects
 from tests.exporters.exporting import assert_snapshot, exported
 
 CELLS = [
@@ -90,7 +91,7 @@ def test_the_bundle_is_whole(files):
 
 
 def test_learned_effects_go_along():
-    source = exported(DockerExporter(), *CELLS, learned={"ab12": ["df"]})
+    source = exported(DockerExporter(), *CELLS, learned=LearnedEffects(changes={"ab12": ("df",)}))
     assert '"ab12"' in source.files["demo.nbpipe/effects.json"]
 
 

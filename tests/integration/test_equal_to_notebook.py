@@ -87,6 +87,66 @@ CASES = {
         ),
         {"data/table.csv": TABLE},
     ),
+    "settings made in a function, a loop, of a value; undone again": Case(
+        (
+            "import os, sys, warnings, logging, decimal\nimport numpy as np\nimport pandas as pd\n"
+            "def prepare(n):\n    pd.set_option('display.max_rows', n)\n"
+            "    np.set_printoptions(precision=n)\n    os.environ['N'] = str(n)\n"
+            "    logging.basicConfig(level=logging.INFO, stream=sys.stdout)\n"
+            "    decimal.getcontext().prec = n\n    warnings.simplefilter('ignore')",
+            "#| step: one\nn = len('abcd')\nprepare(n)\nos.chdir('data')\nsys.path.insert(0, 'x')",
+            "#| step: two\nlogging.info('hello')\nwarnings.warn('not shown')\n"
+            "print(os.path.basename(os.getcwd()), os.environ['N'], sys.path[0])\n"
+            "print(np.array([1 / 3]), decimal.Decimal(1) / 3)\npd.DataFrame({'a': range(20)})",
+            "#| step: three\nos.environ.pop('N', None)\nfor k in ['display.max_rows']:\n"
+            "    pd.set_option(k, 6)\ndf = pd.read_csv('table.csv')\nif len(df):\n"
+            "    warnings.resetwarnings()\n    np.seterr(all='ignore')",
+            "#| step: four\nprint('N' in os.environ, pd.get_option('display.max_rows'))\n"
+            "warnings.warn('shown')\nprint(df, os.path.basename(os.getcwd()), np.float64(1) / 0)\n"
+            "pd.DataFrame({'a': range(20)})",
+        ),
+        {"data/table.csv": TABLE},
+        surprises=1,
+    ),
+    "a module beside the notebook that remembers": Case(
+        (
+            "import lib\nfrom lib import registry",
+            "#| step: one\nlib.bump()",
+            "#| step: two\nprint(lib.bump(), lib.counter, registry, lib.registry is registry)",
+            "#| step: three\nlib.Config.level += 1\nlib.counter = 100",
+            "#| step: four\nprint(lib.bump(), lib.Config.level, registry)",
+        ),
+        {
+            "lib.py": "counter, registry = 0, []\nclass Config:\n    level = 1\ndef bump():\n"
+            "    global counter\n    counter += 1\n    registry.append(counter)\n"
+            "    return counter\n"
+        },
+        surprises=1,
+    ),
+    "a connection and a generator: steps that run as one": Case(
+        (
+            "import sqlite3",
+            "#| step: connect\nconn = sqlite3.connect(':memory:')\nother = 5\n"
+            "g = (i * i for i in range(9))\nnext(g)",
+            "#| step: fill\nconn.execute('create table t (a int)').fetchall()\n"
+            "conn.executemany('insert into t values (?)', [(i,) for i in range(5)])\nnext(g)",
+            "#| step: aside\nprint(other * 2)",
+            "#| step: count\nn = conn.execute('select count(*) from t').fetchone()[0]\nprint(n)",
+            "#| step: report\nprint(n + other, sum(g))",
+        ),
+        surprises=1,
+    ),
+    "a class that counts, a default that remembers, cells of two steps in turn": Case(
+        (
+            "class Node:\n    made = 0\n    def __init__(self):\n        Node.made += 1\n"
+            "def collect(x, seen=[]):\n    seen.append(x)\n    return list(seen)",
+            "#| step: a\nx = Node()\nt = 1",
+            "#| step: b\ny = Node()\nprint(Node.made, collect(1))\nt += 1",
+            "#| step: c\nprint(collect(2))",
+            "#| step: a\nt *= 5\nz = Node.made * 3",
+            "#| step: e\nprint(z, y.made, t)",
+        ),
+    ),
     "magics": Case(
         (
             "%matplotlib inline\nimport matplotlib.pyplot as plt\nfrom math import *",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -187,8 +188,17 @@ def test_a_module_beside_the_notebook_is_not_imported(program, tmp_path, monkeyp
     assert "".join(shown) == "random\n"
 
 
+@pytest.fixture
+def interruptible():
+    """Let SIGINT raise, also where the tests run in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_an_interrupt_lets_the_command_stop_cleanly(program, tmp_path):
+def test_an_interrupt_lets_the_command_stop_cleanly(program):
     program("""
         import time
         print("started", flush=True)
@@ -204,6 +214,7 @@ def test_an_interrupt_lets_the_command_stop_cleanly(program, tmp_path):
     assert "".join(shown) == "started\nstopped cleanly\n"
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_a_command_that_does_not_stop_is_killed(program, monkeypatch):
     monkeypatch.setattr(command, "_GRACE_SECONDS", 0.5)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
+from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import Variable
 from nbpipe.model.pipeline import Input, Output, Retry
 from nbpipe.model.run import RunState
@@ -287,7 +288,7 @@ def test_an_input_changed_in_place_is_found_and_its_readers_run_again(book):
         return after, select_steps(after)
 
     run = book.run(revise=revise)
-    assert found == [{sneaky.own: {"x"}}]
+    assert found == [LearnedEffects(changes={sneaky.own: (Variable("x"),)})]
     assert list(run.steps[1].outputs) == ["x"]
     assert set(states(run).values()) == {"succeeded"}
     assert book.shown(run)[3] == "[1, 2]\n"

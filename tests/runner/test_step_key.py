@@ -66,7 +66,7 @@ def test_a_key_names_its_parts():
         "definition fit": "f17",
         "file data/x.csv": "d1",
         "file missing.csv": "absent",
-        "format": "1",
+        "format": "2",
         "input X": "c1 pickle 1",
         "package pandas": "2.2.0",
         "parameter alpha": "0.1",

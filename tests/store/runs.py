@@ -8,6 +8,7 @@ from typing import Any
 
 from nbpipe.model.digest import digest_structure
 from nbpipe.model.names import PipelineName, RunId, StepName, Variable
+from nbpipe.model.observed import Observed
 from nbpipe.model.run import KeyParts, Run, RunState, StepKey, StepRun, StepState
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.values import store_values
@@ -52,9 +53,15 @@ def a_step(
 
 
 def commit(
-    store: ArtifactStore, step: str, values: dict[str, Any], *, run: str = "r1", **facts: Any
+    store: ArtifactStore,
+    step: str,
+    values: dict[str, Any],
+    *,
+    run: str = "r1",
+    observed: Observed | None = None,
+    **facts: Any,
 ) -> StepRun:
     """Store values and commit them as the outputs of a step."""
     stored = store_values(store.blobs, values, list(values))
     assert not stored.failures
-    return store.commit_step(a_step(step, run=run, **facts), stored.values)
+    return store.commit_step(a_step(step, run=run, **facts), stored.values, observed=observed)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, NotFoundError
+from nbpipe.model.effects import FileEffects
+from nbpipe.model.observed import Observed
 from nbpipe.model.run import RunState, StepFailure, StepState
 from nbpipe.store.values import load_values, store_values
 from tests.store.runs import STARTED, a_key, a_run, a_step, commit, open_store
@@ -114,6 +116,48 @@ def test_a_result_that_is_made_again_replaces_the_old_one(store):
     commit(store, "a", {"x": 1}, key="k")
     commit(store, "a", {"y": 2}, key="k", run="r2")
     assert list(store.find_results([a_key("k").key])[a_key("k").key].outputs) == ["y"]
+
+
+def seen(value: str) -> Observed:
+    return Observed(parts={"file a.csv": value}, files=FileEffects(reads=("a.csv",)))
+
+
+def test_results_that_saw_other_files_lie_side_by_side(store):
+    key = a_key("k").key
+    for number, value in enumerate("ABA"):
+        store.begin_run(a_run(f"s{number}"))
+        commit(store, "a", {"x": value}, key="k", run=f"s{number}", observed=seen(value))
+    for value in "AB":
+        found = store.find_results(
+            [key], lambda stored, value=value: stored.observed == seen(value)
+        )
+        values = [version.value for version in found[key].outputs.values()]
+        assert load_values(store.blobs, values, {}, trusted=True) == {"x": value}
+    assert store.find_results([key])[key].observed == seen("A")
+    assert store.find_results([key], lambda _: False) == {}
+    assert [r.observed for r in store.results_to_compare("p", "a", key)] == [seen("A"), seen("B")]
+
+
+def test_the_newest_eight_are_kept_of_results_that_saw_other_files(store):
+    for number in range(10):
+        commit(store, "a", {"x": number}, key="k", observed=seen(str(number)))
+    kept = store.results_to_compare("p", "a", a_key("k").key)
+    assert [stored.observed.parts["file a.csv"] for stored in kept] == list("98765432")
+
+
+def test_a_result_can_be_forgotten_without_its_versions(store):
+    commit(store, "a", {"x": 1}, key="k", observed=seen("A"))
+    commit(store, "a", {"x": 2}, key="k", observed=seen("B"))
+    store.forget_result(a_key("k").key, seen("B"))
+    assert store.find_results([a_key("k").key])[a_key("k").key].observed == seen("A")
+    assert len(store.versions()) == 2
+
+
+def test_an_older_result_stands_in_for_a_newer_one_that_is_gone(store):
+    commit(store, "a", {"x": np.arange(3)}, key="k", observed=seen("A"))
+    newer = commit(store, "a", {"x": np.arange(4)}, key="k", observed=seen("B"))
+    store.blobs.path(newer.outputs["x"].value.bundle).unlink()
+    assert store.find_results([a_key("k").key])[a_key("k").key].observed == seen("A")
 
 
 def test_a_thousand_keys_are_found_with_a_few_statements(store, monkeypatch):

@@ -110,7 +110,7 @@ def test_what_is_young_stays(store):
 def test_what_was_found_lately_stays(store):
     run_of(store, 0, df=1)
     with store._database.transaction():
-        store._database.write("UPDATE step_keys SET used = '2020-01-01T00:00:00.000000+00:00'")
+        store._database.write("UPDATE results SET used = '2020-01-01T00:00:00.000000+00:00'")
         store._database.write("UPDATE versions SET created = '2020-01-01T00:00:00.000000+00:00'")
     store.find_results([a_key("k0").key])
     store.collect_garbage(keep_runs=0)

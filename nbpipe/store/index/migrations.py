@@ -9,7 +9,7 @@ turn format N into N + 1 to `MIGRATIONS`; never edit an entry that was released.
                  │                             │
              key_parts                    bundle_blobs (which blobs a bundle is made of)
                  │                             │
-             step_keys ──< key_outputs >───────┘          series (the last number given out)
+             results ──< result_outputs >──────┘          series (the last number given out)
 """
 
 from __future__ import annotations
@@ -121,6 +121,35 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # Results from before cannot say what their steps changed unseen, so nobody may reuse them.
         "DELETE FROM step_keys",
         "ALTER TABLE step_keys ADD COLUMN changed TEXT NOT NULL DEFAULT '[]'",
+    ),
+    (
+        # Results from before cannot say which files their steps read, so nobody may reuse them.
+        "DROP TABLE key_outputs",
+        "DROP TABLE step_keys",
+        """CREATE TABLE results (
+            id INTEGER PRIMARY KEY,
+            key TEXT NOT NULL REFERENCES key_parts,
+            observed TEXT NOT NULL,
+            observed_parts TEXT NOT NULL,
+            pipeline TEXT NOT NULL,
+            step TEXT NOT NULL,
+            run TEXT NOT NULL,
+            created TEXT NOT NULL,
+            used TEXT NOT NULL,
+            seconds REAL NOT NULL,
+            unbound TEXT NOT NULL,
+            changed TEXT NOT NULL,
+            cells TEXT,
+            executed_notebook TEXT NOT NULL,
+            UNIQUE (key, observed)
+        ) STRICT""",
+        """CREATE TABLE result_outputs (
+            result INTEGER NOT NULL REFERENCES results ON DELETE CASCADE,
+            variable TEXT NOT NULL,
+            version INTEGER NOT NULL REFERENCES versions,
+            PRIMARY KEY (result, variable)
+        ) STRICT, WITHOUT ROWID""",
+        "CREATE INDEX result_outputs_by_version ON result_outputs (version)",
     ),
 )
 

@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 
 from nbpipe.model.artifact import ArtifactKey, ArtifactVersion, Format, StoredValue, Summary
 from nbpipe.model.digest import Digest
+from nbpipe.model.effects import FileEffects
 from nbpipe.model.names import PipelineName, RunId, StepName, Variable
+from nbpipe.model.observed import Observed
 from nbpipe.model.run import (
     KeyParts,
     Run,
@@ -95,6 +97,23 @@ def step_run_values(step_run: StepRun) -> dict[str, SqlValue]:
 def key_parts_from_row(row: Row) -> KeyParts:
     """Give the key, taken apart."""
     return KeyParts(key=StepKey(Digest(row["key"])), parts=json.loads(row["parts"]))
+
+
+def text_from_observed(observed: Observed) -> str:
+    """Give the JSON of what a step was seen to depend on."""
+    return text_from_json(asdict(observed))
+
+
+def observed_from_text(text: str) -> Observed:
+    """Give what `text_from_observed` wrote."""
+    content = json.loads(text)
+    return Observed(
+        parts=content["parts"],
+        files=FileEffects(**{kind: tuple(names) for kind, names in content["files"].items()}),
+        unverified=tuple(content["unverified"]),
+        moving=tuple(content["moving"]),
+        rewritten=tuple(content["rewritten"]),
+    )
 
 
 def version_from_row(row: Row) -> ArtifactVersion:

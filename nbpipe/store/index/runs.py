@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from nbpipe.model.names import PipelineName, RunId, StepName, Variable
@@ -80,6 +80,14 @@ def add_step_run(database: Database, step_run: StepRun, outputs: Mapping[Variabl
     database.write_many(
         "INSERT INTO step_outputs (step_run, variable, version) VALUES (?, ?, ?)",
         [(row_id, variable, version) for variable, version in outputs.items()],
+    )
+
+
+def delete_step_runs(database: Database, run: RunId, steps: Collection[StepName]) -> None:
+    """Delete what became of some steps in a run."""
+    database.write(
+        "DELETE FROM step_runs WHERE run = ? AND step IN (SELECT value FROM json_each(?))",
+        (run, json.dumps(sorted(steps))),
     )
 
 

@@ -30,7 +30,7 @@ def versions_where(
 def outputs_by(
     database: Database, table: str, column: str, owners: Iterable[str | int]
 ) -> dict[str | int, dict[Variable, ArtifactVersion]]:
-    """Give the outputs of many step runs (`step_outputs`) or step keys (`key_outputs`) at once."""
+    """Give the outputs of many step runs (`step_outputs`) or results (`result_outputs`) at once."""
     rows = database.read(
         f"""SELECT {_COLUMNS}, {table}.{column} AS owner, {table}.variable AS output
             FROM {table} JOIN versions ON versions.id = {table}.version

@@ -14,7 +14,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from nbpipe.kernel.project_modules import import_from_source
+from nbpipe.kernel.imports import WATCH
 from nbpipe.kernel.tracing import StepTracer
 from nbpipe.wire.codec import encode
 
@@ -46,7 +46,8 @@ def seen(code: str, private: Path) -> dict[str, object]:
 def traced(code: str, private: Path) -> dict[str, object]:
     log = Path(tempfile.mkdtemp(dir=private)) / "trace.log"
     tracer = StepTracer(log, [str(private)])
-    import_from_source(tracer.paused)
+    WATCH.quietly = tracer.paused
+    WATCH.start()
     namespace: dict[str, object] = {"__name__": "__main__"}
     error = ""
     tracer.start()

@@ -70,20 +70,22 @@ def test_an_older_format_is_brought_up_to_date_with_what_it_holds(path, monkeypa
     database.close()
 
 
-def test_results_that_cannot_say_what_they_changed_are_not_reused(path, monkeypatch):
-    monkeypatch.setattr(database_module, "MIGRATIONS", MIGRATIONS[:1])
-    monkeypatch.setattr(database_module, "FORMAT", 1)
+@pytest.mark.parametrize("format", [1, 2])
+def test_results_that_cannot_say_what_they_depend_on_are_not_reused(path, monkeypatch, format):
+    monkeypatch.setattr(database_module, "MIGRATIONS", MIGRATIONS[:format])
+    monkeypatch.setattr(database_module, "FORMAT", format)
     database = Database(path, create=True)
     with database.transaction():
         database.write("INSERT INTO key_parts VALUES ('k', '{}')")
         database.write(
-            """INSERT INTO step_keys
-               VALUES ('k', 'p', 'make', 'r', '2020', '2020', 1.0, '[]', NULL, '')"""
+            """INSERT INTO step_keys (key, pipeline, step, run, created, used, seconds, unbound,
+                   executed_notebook)
+               VALUES ('k', 'p', 'make', 'r', '2020', '2020', 1.0, '[]', '')"""
         )
     database.close()
     monkeypatch.undo()
     database = Database(path, create=False)
-    assert database.read("SELECT * FROM step_keys") == []
+    assert database.read("SELECT * FROM results") == []
     assert len(database.read("SELECT * FROM key_parts")) == 1
     database.close()
 

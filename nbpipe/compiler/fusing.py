@@ -1,0 +1,121 @@
+"""Steps that cannot be told apart run as one: in one kernel, in notebook order.
+
+That is right by definition, because it is what the notebook does. It is the answer where steps
+share what nobody can carry from one to the other: a database connection, a class that counts its
+instances, values from each other's middle. The step is called like the first of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from nbpipe.model.graph import invert, reachable
+from nbpipe.model.names import StepName
+from nbpipe.model.notebook import Cell, Notebook, StepOptions
+
+Groups = Mapping[StepName, StepName]
+
+# How an option of the whole comes from those of its parts; the others are lists, and add up.
+_TOGETHER: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "retries": max,
+    "retry_delay_seconds": max,
+    "timeout_seconds": sum,
+    "ttl_seconds": min,
+    "cache": all,
+    "cpu": max,
+    "memory_bytes": max,
+    "gpu": max,
+}
+
+
+def fuse(notebook: Notebook, leaders: Groups) -> Notebook:
+    """Give the notebook with the steps in `leaders` renamed to their leader.
+
+    Their options are made one: what a part needs, the whole needs.
+    """
+    parts: dict[StepName, dict[StepName, list[StepOptions]]] = {}
+    for cell in notebook.cells:
+        step = cell.tag.step if cell.tag else None
+        if cell.tag is not None and step is not None and step in leaders:
+            parts.setdefault(leaders[step], {}).setdefault(step, []).append(cell.tag.options)
+    options = {
+        leader: _options([_said(each) for each in whole.values()], leaders, leader)
+        for leader, whole in parts.items()
+    }
+    return dataclasses.replace(
+        notebook, cells=tuple(_fused(cell, leaders, options) for cell in notebook.cells)
+    )
+
+
+def leaders_of(
+    groups: Iterable[frozenset[StepName]],
+    upstream: Mapping[StepName, Iterable[StepName]],
+    order: Sequence[StepName],
+) -> dict[StepName, StepName]:
+    """Give for each step to be fused the step whose name the whole has: the first in `order`.
+
+    A step that needs one of a group, and that another of the group needs, belongs to it, too:
+    it runs between them.
+    """
+    rank = {name: number for number, name in enumerate(order)}
+    before = {name: [n for n in upstream.get(name, ()) if n in rank] for name in order}
+    after = invert(order, before)
+    leader = {name: name for name in order}
+
+    def find(name: StepName) -> StepName:
+        while leader[name] != name:
+            name = leader[name]
+        return name
+
+    for group in groups:
+        needed: frozenset[StepName] = reachable(group, before)
+        needing: frozenset[StepName] = reachable(group, after)
+        whole = {find(name) for name in group | (needed & needing)}
+        first = min(whole, key=lambda name: rank[name])
+        leader |= dict.fromkeys(whole, first)
+    found = {name: find(name) for name in order}
+    wholes = {whole for name, whole in found.items() if name != whole}
+    return {name: whole for name, whole in found.items() if whole in wholes}
+
+
+def _fused(cell: Cell, leaders: Groups, options: Mapping[StepName, StepOptions]) -> Cell:
+    tag = cell.tag
+    if tag is None or tag.step is None:
+        return cell
+    if tag.step not in leaders:
+        after = tuple(dict.fromkeys(leaders.get(name, name) for name in tag.options.after))
+        waits = dataclasses.replace(tag.options, after=after)
+        return dataclasses.replace(cell, tag=dataclasses.replace(tag, options=waits))
+    leader = leaders[tag.step]
+    whole = dataclasses.replace(tag, step=leader, options=options[leader])
+    return dataclasses.replace(cell, tag=whole)
+
+
+def _said(options: Sequence[StepOptions]) -> StepOptions:
+    """Give what the cells of one step say; that they agree was seen to before."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(StepOptions):
+        values = [getattr(each, field.name) for each in options]
+        if field.name in _TOGETHER:
+            found[field.name] = next((value for value in values if value is not None), None)
+        else:
+            found[field.name] = tuple(dict.fromkeys(each for value in values for each in value))
+    return StepOptions(**found)
+
+
+def _options(parts: Sequence[StepOptions], leaders: Groups, leader: StepName) -> StepOptions:
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(StepOptions):
+        values = [getattr(part, field.name) for part in parts]
+        if field.name in _TOGETHER:
+            given = [value for value in values if value is not None]
+            # Without a limit for one of them there is none for the whole.
+            unlimited = field.name == "timeout_seconds" and len(given) < len(values)
+            found[field.name] = _TOGETHER[field.name](given) if given and not unlimited else None
+        else:
+            found[field.name] = tuple(dict.fromkeys(each for value in values for each in value))
+    waits = dict.fromkeys(leaders.get(name, name) for name in found["after"])
+    found["after"] = tuple(name for name in waits if name != leader)
+    return StepOptions(**found)

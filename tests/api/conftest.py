@@ -1,0 +1,3 @@
+from tests.api.desk import desk
+
+__all__ = ["desk"]

@@ -1,0 +1,525 @@
+"""When results are reused, and what is said when not. Steps are functions with true traces."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from nbpipe.api.runs import status
+from nbpipe.model.run import RunState
+from nbpipe.runner import interpreters
+from nbpipe.store.index import results
+
+CELLS = (
+    "%%params\nalpha = 1",
+    "import helper",
+    "%%step load\ntable = helper.load('da' + 'ta.csv')",
+    "%%step fit\nmodel = len(table) + alpha",
+    "%%step report\nprint(model)",
+)
+
+
+def load(touch):
+    touch.variable("MODE")
+    (installed,) = (touch.directory.parent / "site-packages").iterdir()
+    touch.fact(packages={"numlib": installed.stem.partition("-")[2]})
+    return {"table": touch.read("data.csv")}
+
+
+@pytest.fixture
+def site(desk, monkeypatch):
+    """Where distributions are installed, for this pipeline."""
+    site = desk.directory.parent / "site-packages"
+    (site / "numlib-1.0.dist-info").mkdir(parents=True)
+    real = interpreters.interpreter_of("python3")
+    fake = replace(real, search_path=(site, *real.search_path))
+    monkeypatch.setattr("nbpipe.runner.environment_of.interpreter_of", lambda _: fake)
+    return site
+
+
+@pytest.fixture
+def filled(desk, site):
+    desk.cells(*CELLS)
+    desk.file("data.csv", "1 2 3")
+    desk.file("helper.py", "import deeper\nload = deeper.load")
+    desk.file("deeper.py", "def load(name): ...")
+    desk.work = {"load": load, "fit": lambda _: {"model": 4}, "report": lambda _: None}
+    assert desk.run().state is RunState.SUCCEEDED
+    assert desk.ran == ["load", "fit", "report"]
+    return desk
+
+
+def cells(**changes: str) -> list[str]:
+    return [changes.get(f"cell_{number}", source) for number, source in enumerate(CELLS)]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        CELLS,
+        cells(cell_2="%%step load\n# A remark.\ntable = helper.load('da'   + 'ta.csv')"),
+        cells(cell_2="%%step fetch\ntable = helper.load('da' + 'ta.csv')"),
+        [CELLS[1], CELLS[0], *CELLS[2:]],
+        ["1 + 1", *CELLS],
+    ],
+    ids=["nothing", "comment", "renamed step", "moved cell", "new cell"],
+)
+def test_what_changes_no_result_reuses_everything(filled, changed):
+    filled.cells(*changed)
+    assert filled.stale() == {}
+    filled.run()
+    assert filled.ran == []
+
+
+def set_mode(desk, site, monkeypatch):
+    monkeypatch.setenv("MODE", "secret")
+
+
+def upgrade(desk, site, monkeypatch):
+    (site / "numlib-1.0.dist-info").rename(site / "numlib-2.0.dist-info")
+
+
+def edit(name, text="anew = 1"):
+    return lambda desk, site, monkeypatch: desk.file(name, text)
+
+
+def remove(name):
+    return lambda desk, site, monkeypatch: (desk.directory / name).unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "facts"),
+    [
+        (edit("helper.py", "import deeper"), "file helper.py changed", ("file", "helper.py")),
+        (edit("deeper.py"), "file deeper.py changed", ("file", "deeper.py")),
+        (edit("data.csv"), "file data.csv changed", ("file", "data.csv")),
+        (remove("data.csv"), "file data.csv is gone", ("file", "data.csv")),
+        (set_mode, "variable MODE is set now", ("variable", "MODE")),
+        (upgrade, "package numlib: 1.0 → 2.0", ("package", "numlib")),
+    ],
+    ids=["module", "module of a module", "data", "no data", "variable", "library"],
+)
+def test_what_a_step_depends_on_runs_it_again_and_is_named(
+    filled, site, monkeypatch, change, reason, facts
+):
+    change(filled, site, monkeypatch)
+    found = filled.status()
+    assert (found["load"].state, found["load"].reasons) == ("stale", (reason,))
+    (difference,) = found["load"].changes
+    assert (difference.kind, difference.name) == facts
+    assert [found[step].state for step in ("fit", "report")] == ["unknown", "unknown"]
+    filled.work["load"] = lambda touch: load(touch) | {"table": "1 2 3"}
+    run = filled.run()
+    assert filled.ran == ["load"]
+    assert run.steps[0].reason == reason
+    # What it makes is what it was, and now there is nothing to do.
+    assert [step.state.value for step in run.steps] == ["succeeded", "reused", "reused"]
+    assert filled.stale() == {}
+
+
+def test_a_parameter_runs_what_reads_it(filled):
+    assert filled.stale(alpha=2) == {
+        "fit": ("parameter alpha: 1 → 2",),
+        "report": ("fit runs first",),
+    }
+    filled.run(parameters={"alpha": 2})
+    assert filled.ran == ["fit"]
+
+
+def test_going_back_finds_the_result_from_before(filled):
+    filled.work["load"] = load
+    for text in ("A", "B", "A", "B"):
+        filled.file("data.csv", text)
+        run = filled.run()
+        assert [v.value.summary.text for v in run.steps[0].outputs.values()] == [repr(text)]
+    assert filled.ran == []
+
+
+def test_why_compares_with_the_closest_of_several_results(filled):
+    filled.file("data.csv", "B")
+    filled.run()
+    filled.file("data.csv", "1 2 3")
+    filled.file("deeper.py", "anew = 1")
+    assert filled.status()["load"].reasons == ("file deeper.py changed",)
+
+
+def test_of_two_that_are_as_close_the_one_with_the_same_key_tells_more(filled):
+    filled.work["fit"] = lambda touch: touch.write("made", "x") or {"model": 4}
+    filled.run(parameters={"alpha": 2})
+    filled.run(parameters={"alpha": 3})
+    filled.file("made", "by hand")
+    assert filled.status(alpha=2)["fit"].reasons == ("file made changed",)
+
+
+def test_a_renamed_step_is_compared_with_what_it_reused(filled):
+    filled.cells(*cells(cell_2="%%step fetch\ntable = helper.load('da' + 'ta.csv')"))
+    filled.run()
+    filled.file("data.csv", "anew")
+    assert filled.status()["fetch"].reasons == ("file data.csv changed",)
+
+
+# ---- files -----------------------------------------------------------------------------------
+
+
+def test_a_product_that_is_gone_or_changed_is_made_anew(desk):
+    desk.cells("make = print", "%%step make\nmake('o' + 'ut/x.csv')")
+    desk.work = {"make": lambda touch: touch.write("out/x.csv", "made")}
+    desk.run()
+    assert desk.stale() == {}
+    desk.file("out/x.csv", "by hand")
+    assert desk.stale() == {"make": ("file out/x.csv changed",)}
+    desk.run()
+    assert desk.ran == ["make"]
+    (desk.directory / "out" / "x.csv").unlink()
+    assert desk.stale() == {"make": ("file out/x.csv is gone",)}
+    desk.run()
+    assert (desk.directory / "out" / "x.csv").read_text() == "made"
+    assert desk.stale() == {}
+
+
+def test_files_looked_for_in_vain_and_listed_directories_count(desk):
+    desk.cells("def list_all(): ...", "%%step scan\nn = len(list_all())")
+    desk.file("data/a", "a")
+
+    def scan(touch):
+        touch.read("extra")
+        return {"n": len(touch.entries("data"))}
+
+    desk.work = {"scan": scan}
+    desk.run()
+    assert desk.stale() == {}
+    desk.file("data/b", "b")
+    desk.file("extra", "x")
+    assert desk.stale() == {"scan": ("file extra appeared", "directory data changed")}
+    desk.run()
+    assert desk.stale() == {}
+
+
+def test_listing_the_directory_of_the_notebook_does_not_see_the_store(desk):
+    desk.cells("%%step scan\nn = 1")
+    desk.work = {"scan": lambda touch: {"n": len(touch.entries("."))}}
+    desk.run()
+    assert desk.stale() == {}
+    desk.file("new.csv", "")
+    assert desk.stale() == {"scan": ("directory . changed",)}
+
+
+def test_a_file_that_changed_while_the_step_ran_forbids_reuse(desk):
+    desk.cells("%%step look\nn = 1")
+    desk.file("a.csv", "old")
+
+    def look(touch):
+        touch.read("a.csv")
+        desk.file("a.csv", "new")
+        return {"n": 1}
+
+    desk.work = {"look": look}
+    run = desk.run()
+    assert run.steps[0].notes == ("a.csv changed while the step ran: not reused",)
+    assert desk.stale() == {"look": ("a.csv changed while the step ran",)}
+    desk.work = {"look": lambda touch: {"n": touch.read("a.csv")}}
+    desk.run()
+    assert desk.stale() == {}
+
+
+def test_a_step_that_changes_what_it_reads_runs_every_time_and_once_a_run(desk):
+    desk.cells("%%step count\nn = 1", "%%step other\nm = 2")
+    desk.file("n.txt", "0")
+
+    def count(touch):
+        n = int(touch.read("n.txt")) + 1
+        touch.write("n.txt", str(n))
+        return {"n": n}
+
+    desk.work = {"count": count, "other": lambda touch: {"m": touch.read("n.txt")}}
+    run = desk.run(after={"count": "other"})
+    # `other` ran too early, and again; `count` counted once.
+    assert desk.ran == ["count", "other", "other"]
+    assert run.steps[0].notes == ("it reads n.txt and changes it: not reused",)
+    assert (desk.directory / "n.txt").read_text() == "1"
+    assert desk.stale()["count"] == ("the step reads n.txt and changes it",)
+
+
+def test_a_literal_product_that_only_the_trace_saw_is_reused_at_once(desk):
+    desk.cells("import lib\nn = 1", "%%step make\nlib.write('x.parquet')")
+    desk.file("x.parquet", "old")
+    desk.work = {"make": lambda touch: touch.write("x.parquet", "new")}
+    desk.run()
+    assert desk.stale() == {}
+    desk.file("x.parquet", "by hand")
+    assert desk.stale() == {"make": ("file x.parquet changed",)}
+
+
+# ---- not reused although nothing changed -----------------------------------------------------
+
+
+def test_what_may_have_read_unseen_is_reused_only_when_told_to(desk, monkeypatch):
+    desk.cells("%%step look\nn = 1")
+    desk.work = {"look": lambda touch: touch.fact(unverified=("pyarrow",)) or {"n": 1}}
+    note = (
+        "pyarrow may have read files unseen: not reused; declare --reads PATH, "
+        "or set reuse-unverified"
+    )
+    assert desk.run().steps[0].notes == (note,)
+    assert desk.stale() == {"look": ("pyarrow may have read files unseen",)}
+    desk.run()
+    assert desk.ran == ["look"]
+    run = desk.run(reuse_unverified=True)
+    assert desk.ran == []
+    assert run.steps[0].reason.endswith(", unverified: pyarrow")
+    monkeypatch.setenv("NBPIPE_REUSE_UNVERIFIED", "1")
+    assert desk.stale() == {}
+    monkeypatch.delenv("NBPIPE_REUSE_UNVERIFIED")
+    desk.cells("%%step look --reads x.csv\nn = 1")
+    assert desk.run().steps[0].notes == ()
+    assert desk.stale() == {}
+
+
+def test_the_network_and_the_clock_are_noted_and_reused(desk):
+    desk.cells("%%step ask\nn = 1")
+    desk.work = {"ask": lambda touch: touch.fact(uses_network=True, uses_clock=True)}
+    note = "it uses the network and the clock; --ttl or --no-cache limit its reuse"
+    assert desk.run().steps[0].notes == (note,)
+    assert desk.stale() == {}
+
+
+def test_a_result_has_a_time_to_live(desk, monkeypatch):
+    desk.cells("%%step ask --ttl 1h\nn = 1")
+    desk.work = {"ask": lambda touch: touch.fact(uses_network=True)}
+    assert desk.run().steps[0].notes == ()
+    assert desk.stale() == {}
+    made = datetime.now(UTC) - timedelta(hours=2)
+    real = results.time_from_text
+    monkeypatch.setattr(results, "time_from_text", lambda text: min(real(text), made))
+    assert desk.stale() == {"ask": ("its result is older than 1:00:00 (--ttl)",)}
+    desk.run()
+    assert desk.ran == ["ask"]
+
+
+# ---- files between steps ---------------------------------------------------------------------
+
+WRITE_READ = ("from lib import put, get", "%%step write\nput('x')", "%%step read\nn = get('x')")
+
+
+@pytest.fixture
+def exchange(desk):
+    desk.cells(*WRITE_READ)
+    desk.file("lib.py", "put = get = print")
+    desk.work = {
+        "write": lambda touch: touch.write("out/x.csv", "new"),
+        "read": lambda touch: {"n": touch.read("out/x.csv")},
+    }
+    return desk
+
+
+def value_of(run):
+    return value_of_step(run, run.steps[-1].step)
+
+
+def value_of_step(run, name):
+    (step,) = [step for step in run.steps if step.step == name]
+    return next(iter(step.outputs.values())).value.summary.text
+
+
+def test_a_reader_that_was_too_early_runs_again_and_the_order_is_learned(exchange):
+    exchange.file("out/x.csv", "old")
+    run = exchange.run(after={"write": "read"})
+    assert exchange.ran == ["write", "read", "read"]
+    assert (run.state, value_of(run)) == (RunState.SUCCEEDED, "'new'")
+    assert exchange.revisions == [
+        "step 'read' shares files with 'write', which its code does not show: it runs after that"
+    ]
+    assert run.steps[-1].reason == "it ran before what it must run after"
+    assert exchange.workspace.pipeline.step_by_name["read"].after == ("write",)
+    assert exchange.stale() == {}
+    exchange.run()
+    assert (exchange.ran, exchange.revisions) == ([], [])
+
+
+def test_a_reader_that_came_late_by_luck_runs_once(exchange):
+    run = exchange.run(after={"read": "write"})
+    # It started beside the writer, so nobody knows; its launch counts.
+    assert (run.state, value_of(run)) == (RunState.SUCCEEDED, "'new'")
+    exchange.run()
+    assert exchange.ran == []
+
+
+def test_a_reader_that_failed_beside_the_writer_is_tried_again(exchange):
+    def read(touch):
+        text = touch.read("out/x.csv")
+        if text is None:
+            raise FileNotFoundError("out/x.csv")
+        return {"n": text}
+
+    exchange.work["read"] = read
+    run = exchange.run(after={"write": "read"})
+    assert (run.state, value_of(run)) == (RunState.SUCCEEDED, "'new'")
+    assert exchange.ran == ["write", "read", "read"]
+    assert exchange.revisions[0] == (
+        "step 'read' failed over a file that 'write' was writing: it is tried again"
+    )
+    assert exchange.stale() == {}
+
+
+@pytest.mark.parametrize(
+    ("message", "ran"),
+    [("no x.csv at all", ["write", "read", "read"]), ("no such thing", ["write", "read"])],
+)
+def test_a_step_that_fails_for_itself_is_tried_again_once_at_most(exchange, message, ran):
+    def read(touch):
+        raise FileNotFoundError(message)
+
+    exchange.work["read"] = read
+    run = exchange.run(after={"write": "read"})
+    assert (run.state, exchange.ran) == (RunState.FAILED, ran)
+
+
+def test_an_order_that_is_learned_survives_its_file(exchange):
+    exchange.file("out/x.csv", "old")
+    exchange.run(after={"write": "read"})
+    for path in (exchange.directory / ".nbpipe" / "effects").iterdir():
+        path.unlink()
+    assert exchange.workspace.pipeline.step_by_name["read"].after == ()
+    assert exchange.stale() == {}
+    exchange.run()
+    assert exchange.ran == []
+    assert exchange.workspace.pipeline.step_by_name["read"].after == ("write",)
+
+
+@pytest.fixture
+def overwriting(desk):
+    desk.cells("from lib import put, get", "%%step read\nn = get('x')", "%%step write\nput('x')")
+    desk.file("lib.py", "put = get = print")
+    desk.file("x.csv", "old")
+    desk.work = {
+        "read": lambda touch: {"n": touch.read("x.csv")},
+        "write": lambda touch: touch.write("x.csv", "new"),
+    }
+    return desk
+
+
+def test_a_reader_before_the_writer_keeps_what_it_read(overwriting):
+    run = overwriting.run(jobs=1)
+    assert overwriting.ran == ["read", "write"]
+    assert value_of_step(run, "read") == "'old'"
+    assert overwriting.workspace.pipeline.step_by_name["write"].after == ("read",)
+    # As with the notebook: the second time, the reader finds what the writer left.
+    assert overwriting.stale() == {"read": ("file x.csv changed",), "write": ("read runs first",)}
+    assert value_of_step(overwriting.run(), "read") == "'new'"
+    assert overwriting.stale() == {}
+
+
+def test_a_reader_that_a_later_writer_may_have_overtaken_fails_once(overwriting):
+    run = overwriting.run()
+    failure = run.steps[0].failure
+    assert (run.state, failure.message) == (
+        RunState.FAILED,
+        "it ran beside step 'write', and both touched x.csv, which their code does not show: "
+        "nobody knows what was read",
+    )
+    overwriting.file("x.csv", "old")
+    run = overwriting.run()
+    assert (run.state, value_of_step(run, "read")) == (RunState.SUCCEEDED, "'old'")
+    assert overwriting.ran == ["read", "write"]
+
+
+def test_a_step_that_changes_the_file_of_one_beside_it_fails_once(desk):
+    desk.cells("from lib import put", "%%step write\nput('x')", "%%step add\nput('y')")
+    desk.file("lib.py", "put = print")
+    desk.file("x", "0")
+
+    def add(touch):
+        touch.write("x", touch.read("x") + "+")
+
+    desk.work = {"write": lambda touch: touch.write("x", "1"), "add": add}
+    assert desk.run(after={"add": "write"}).state is RunState.FAILED
+    # One `+` too many would be silently wrong.
+    assert desk.ran == ["write", "add"]
+    assert desk.run().state is RunState.SUCCEEDED
+    assert (desk.directory / "x").read_text() == "1+"
+
+
+def test_two_writers_leave_the_file_of_the_later_one(desk):
+    desk.cells("from lib import put", "%%step one\nput(1)", "%%step two\nput(2)")
+    desk.file("lib.py", "put = print")
+    desk.work = {
+        "one": lambda touch: touch.write("x", "1"),
+        "two": lambda touch: touch.write("x", "2"),
+    }
+    desk.run(after={"one": "two"})
+    assert (desk.directory / "x").read_text() == "2"
+    assert desk.ran == ["one", "two", "two"]
+    # Whether `one` left what its result says is not known: the next run makes it anew.
+    assert desk.stale()["one"] == ("its result is gone",)
+    assert desk.workspace.pipeline.step_by_name["two"].after == ("one",)
+
+
+def test_a_listing_comes_after_what_is_written_below(exchange):
+    exchange.file("out/old.csv", "")
+    exchange.work["read"] = lambda touch: {"n": len(touch.entries("out"))}
+    run = exchange.run(after={"write": "read"})
+    assert value_of(run) == "2"
+    assert exchange.workspace.pipeline.step_by_name["read"].after == ("write",)
+    assert exchange.stale() == {}
+
+
+def test_steps_that_are_in_order_anyway_learn_nothing(desk):
+    desk.cells("from lib import put", "%%step write\na = put('x')", "%%step read\nn = put(a)")
+    desk.file("lib.py", "put = print")
+    desk.work = {
+        "write": lambda touch: touch.write("x", "1") or {"a": 1},
+        "read": lambda touch: {"n": touch.read("x")},
+    }
+    desk.run(strict=True)
+    assert (desk.ran, desk.revisions) == (["write", "read"], [])
+
+
+def test_strict_runs_want_an_order_declared(exchange):
+    exchange.file("out/x.csv", "old")
+    run = exchange.run(after={"write": "read"}, strict=True)
+    assert run.state is RunState.FAILED
+    failure = run.steps[-1].failure
+    assert failure.message == "it shares files with write, which its code does not show"
+    assert failure.hint == "Declare it: %%step read --after write. Or run without --strict."
+    exchange.cells(*WRITE_READ[:-1], "%%step read --after write\nn = get('x')")
+    assert exchange.run(strict=True).state is RunState.SUCCEEDED
+
+
+def test_a_forced_step_that_was_too_early_does_not_take_an_older_result(exchange):
+    exchange.run(after={"read": "write"})
+    for path in (exchange.directory / ".nbpipe" / "effects").iterdir():
+        path.unlink()
+    exchange.file("out/x.csv", "old")
+    run = exchange.run(after={"write": "read"}, forced=None)
+    assert exchange.ran == ["write", "read", "read"]
+    assert value_of(run) == "'new'"
+
+
+def test_a_hundred_reused_steps_are_found_in_no_time(desk):
+    """The measure is CPU time; the limit is generous, because the machine may be slow."""
+    sources = [f"%%step s{n}\nx{n} = {n}" for n in range(100)]
+    desk.cells(*sources)
+    for n in range(100):
+        desk.file(f"data/{n}", str(n))
+
+    def touching(n):
+        def work(touch):
+            for other in range(n, n + 5):
+                touch.read(f"data/{other}")
+            touch.variable("HOME")
+            return {f"x{n}": n}
+
+        return work
+
+    desk.work = {f"s{n}": touching(n) for n in range(100)}
+    desk.run()
+    assert len(desk.ran) == 100
+    workspace = desk.workspace
+    store = workspace.open_store()
+    before = time.process_time()
+    assert all(each.state == "fresh" for each in status(workspace, store))
+    assert time.process_time() - before < 0.3
+    store.close()

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+LIB = """
+import json
+total = 0
+seen = []
+names = {"a"}
+class Config:
+    level = 1
+    def get(self):
+        return Config.level
+def bump():
+    global total
+    total += 1
+    seen.append(total)
+"""
+
+STEP = """
+import pickle, sys
+from nbpipe.kernel.imports import WATCH
+from nbpipe.kernel.module_state import ModuleStates
+WATCH.start()
+states = ModuleStates(globals())
+WATCH.project_module_loaded = states.mark_loaded
+"""
+
+
+def run(script, directory, given=b""):
+    return subprocess.run(
+        [sys.executable, "-c", STEP + script],
+        cwd=directory,
+        input=given,
+        capture_output=True,
+        check=True,
+    ).stdout
+
+
+def test_data_of_a_module_goes_to_another_process(tmp_path):
+    (tmp_path / "lib.py").write_text(LIB)
+    made = run(
+        """
+import lib
+lib.bump(); lib.Config.level += 1; lib.names = lib.names | {"b"}
+assert list(states.changed()) == ["@module.lib"]
+sys.stdout.buffer.write(pickle.dumps(states.value("@module.lib")))
+""",
+        tmp_path,
+    )
+    shown = run(
+        """
+value = pickle.loads(sys.stdin.buffer.read())
+print(sorted(value))
+states.restore("@module.lib", value)
+from lib import seen, Config
+import lib
+print(lib.total, seen is lib.seen, seen, Config().get(), sorted(lib.names), list(states.changed()))
+lib.bump()
+print(list(states.changed()), states.value("@module.lib")["seen"])
+""",
+        tmp_path,
+        made,
+    )
+    assert shown.decode().splitlines() == [
+        "['Config.level', 'names', 'seen', 'total']",
+        "1 True [1] 2 ['a', 'b'] []",
+        "['@module.lib'] [1, 2]",
+    ]
+
+
+def test_names_imported_before_stand_for_what_is_put_back(tmp_path):
+    (tmp_path / "lib.py").write_text(LIB)
+    (tmp_path / "other.py").write_text("from lib import seen")
+    shown = run(
+        """
+import lib, other
+from lib import seen as mine
+states.mark()
+states.restore("@module.lib", {"seen": [7]})
+print(mine, other.seen, mine is lib.seen is other.seen, list(states.changed()))
+""",
+        tmp_path,
+    )
+    assert shown == b"[7] [7] True []\n"
+
+
+def test_what_only_reads_changes_nothing(tmp_path):
+    (tmp_path / "lib.py").write_text(LIB + "import threading\nlock = threading.Lock()\n")
+    shown = run(
+        "import lib\nstates.mark()\nlib.Config().get(); len(lib.seen)\nprint([*states.changed()])",
+        tmp_path,
+    )
+    assert shown == b"[]\n"
