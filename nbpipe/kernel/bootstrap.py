@@ -6,6 +6,7 @@ import faulthandler
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -103,7 +104,7 @@ def _asked_side(request: KernelRequest, tracer: StepTracer, shell: Any) -> StepS
     faulthandler.enable(_crash_report)
     end_with_driver()
     WATCH.quietly = tracer.paused
-    shell.events.register("pre_run_cell", lambda info: tracer.note_source(info.raw_cell or ""))
+    shell.events.register("pre_run_cell", lambda info: _note_source(tracer, shell, info))
 
     def deliver(report: KernelReport) -> None:
         write_report(report, Path(request.report))
@@ -119,6 +120,12 @@ def _asked_side(request: KernelRequest, tracer: StepTracer, shell: Any) -> StepS
         trace=lambda: tracer.finish(_names_of_author(shell)),
         watched_files=request.watched_files,
     )
+
+
+def _note_source(tracer: StepTracer, shell: Any, info: Any) -> None:  # noqa: ANN401 - as above.
+    # A cell that is no Python raises the author's error a moment later.
+    with suppress(SyntaxError):
+        tracer.note_source(shell.transform_cell(info.raw_cell or ""))
 
 
 def _names_of_author(shell: Any) -> dict[str, object]:  # noqa: ANN401 - as above.

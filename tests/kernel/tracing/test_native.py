@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -341,15 +340,25 @@ def test_it_can_be_turned_off_and_may_be_missing(library, tmp_path, monkeypatch)
     assert preload_variables({"LD_PRELOAD": "/x.so"}, tmp_path) == {}
 
 
-def test_every_call_it_stands_before_is_passed_on():
-    """Each exported function finds the real one under its own name."""
-    source = (Path(native.__file__).with_name("trace_files.c")).read_text()
-    real = set(re.findall(r"REAL\([^,]+, (\w+),", source)) - {"name"}
-    made_by = "OPEN|OPENAT|CHECKED_OPEN|CHECKED_OPENAT|CREAT|FOPEN|FREOPEN|STAT|FSTATAT|XSTAT"
-    made_by += "|FXSTATAT|ACCESS|SCANDIR|TRUNCATE|SPAWN"
-    real |= set(re.findall(rf"^(?:{made_by})\((\w+)", source, re.MULTILINE))
-    exported = set(re.findall(r"^EXPORT [\w *]+?\*?(\w+)\(", source, re.MULTILINE))
-    exported -= {"name", *re.findall(r"nbpipe_trace_\w+", source)}
-    exported -= {"execv", "execvp", "execl", "execlp", "execle"}
-    assert len(exported) > 60
-    assert exported <= real
+@pytest.mark.parametrize("switch", ["1", "0"])
+def test_nothing_counts_before_the_beginning_or_after_the_end(run, switch):
+    run(
+        """
+        import os, sys
+        from pathlib import Path
+        from nbpipe.kernel.tracing import StepTracer
+        tracer = StepTracer(Path(sys.argv[1], "log"), [sys.argv[1]])
+        Path("a").write_text("x")
+        os.getenv("BEFORE")
+        tracer.start()
+        Path("b").write_text("x")
+        os.getenv("MEANWHILE")
+        trace = tracer.finish({})
+        Path("c").write_text("x")
+        os.getenv("AFTER")
+        assert trace.files_written == (os.path.abspath("b"),), trace
+        assert list(trace.environment_read) == ["MEANWHILE"], trace
+        """,
+        begin=False,
+        NBPIPE_NATIVE_TRACING=switch,
+    )

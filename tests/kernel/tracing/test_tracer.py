@@ -197,25 +197,6 @@ def test_noise_is_what_is_installed_and_what_is_the_systems():
         assert not is_noise(path), path
 
 
-def test_nothing_counts_before_the_beginning_or_after_the_end(observe):
-    observe("""
-import os, tempfile
-from pathlib import Path
-from nbpipe.kernel.tracing import StepTracer
-tracer = StepTracer(Path(tempfile.mkdtemp(), "log"), [])
-Path("a").write_text("x")
-os.getenv("BEFORE")
-tracer.start()
-Path("b").write_text("x")
-os.getenv("MEANWHILE")
-trace = tracer.finish({})
-Path("c").write_text("x")
-os.getenv("AFTER")
-assert trace.files_written == (os.path.abspath("b"),), trace
-assert list(trace.environment_read) == ["MEANWHILE"], trace
-""")
-
-
 def test_looks_are_as_always(observe):
     (observe.work / "f").write_text("x")
     observe("""
