@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "artifacts": ("artifacts", "List artifacts, or the versions of one"),
         "show": ("artifacts", "Show one version of an artifact"),
         "diff": ("artifacts", "Compare two versions of an artifact"),
+        "lineage": ("lineage", "Say what made a version, or what was made from it"),
         "pin": ("artifacts", "Keep a version for good, or name it"),
         "gc": ("artifacts", "Delete what no recent run or pin needs"),
         "trust": ("artifacts", "Allow values of a store from elsewhere to be loaded"),

@@ -112,7 +112,7 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRun:
-    """One execution, or reuse, of a step in a run."""
+    """One execution, or reuse, of a step in a run; `cell_numbers` are those of its own cells."""
 
     run: RunId
     step: StepName
@@ -128,6 +128,7 @@ class StepRun:
     cells: Digest | None = None
     executed_notebook: str = ""
     notes: tuple[str, ...] = ()
+    cell_numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

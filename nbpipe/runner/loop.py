@@ -496,7 +496,14 @@ class RunLoop:
     def _new_step_run(
         self, name: StepName, *, key: KeyParts | None = None, reason: str = ""
     ) -> StepRun:
-        return StepRun(run=self._run.id, step=name, state=StepState.RUNNING, key=key, reason=reason)
+        return StepRun(
+            run=self._run.id,
+            step=name,
+            state=StepState.RUNNING,
+            key=key,
+            reason=reason,
+            cell_numbers=self._steps[name].cell_numbers,
+        )
 
     def _update(self, name: StepName, **changes: Any) -> None:  # noqa: ANN401 - fields of StepRun.
         self._step_runs[name] = replace(self._step_runs[name], **changes)

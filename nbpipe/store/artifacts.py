@@ -17,6 +17,7 @@ from typing import Final
 from nbpipe.errors import ConfigurationError, NotFoundError, StoreUnavailableError
 from nbpipe.model.artifact import ArtifactKey, ArtifactVersion, StoredValue
 from nbpipe.model.digest import Digest
+from nbpipe.model.lineage import Maker
 from nbpipe.model.names import PipelineName, RunId, StepName, Variable
 from nbpipe.model.run import KeyParts, Run, RunState, StepKey, StepRun, StepState
 from nbpipe.store import trust
@@ -29,13 +30,13 @@ from nbpipe.store.garbage import (
     GarbageReport,
     collect_garbage,
 )
-from nbpipe.store.index import results, runs, versions
+from nbpipe.store.index import lineage, results, runs, versions
 from nbpipe.store.index.database import Database
 from nbpipe.store.index.results import StoredStep
 
 PINNED: Final = "pinned"
 
-_REFERENCE: Final = re.compile(r"(?P<variable>[^@]+)(?:@(?P<which>.+))?\Z")
+_REFERENCE: Final = re.compile(r"(?P<variable>[^@]+|@[^\W\d][^@]*)(?:@(?P<which>.+))?\Z")
 _TAG: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*\Z")
 _USE_NOTED_EVERY: Final = timedelta(hours=1)
 
@@ -313,6 +314,28 @@ class ArtifactStore:
         """Take a tag from a version, if it has it."""
         with self._database.transaction():
             versions.remove_tag(self._database, self._row_id(version), tag)
+
+    # Lineage
+
+    def runs_with_version(self, version: ArtifactVersion) -> tuple[Run, ...]:
+        """Give runs that made or reused a version, oldest first; of runs that are alike, one."""
+        return lineage.runs_with_version(self._database, self._row_id(version))
+
+    def runs_with_part(self, parts: Iterable[tuple[str, str]]) -> tuple[Run, ...]:
+        """Give runs with one of these parts, by name and value, in a step key, as above."""
+        return lineage.runs_with_part(self._database, parts)
+
+    def runs_with_step(self, step: StepName) -> tuple[Run, ...]:
+        """Give runs in which a step of this name has a result, as above."""
+        return lineage.runs_with_step(self._database, step)
+
+    def parts_of_keys(self) -> tuple[tuple[str, str], ...]:
+        """Give name and value of what went into steps besides inputs: code, files, parameters."""
+        return lineage.parts_of_keys(self._database)
+
+    def makers_of(self, keys: Iterable[StepKey]) -> dict[StepKey, Maker]:
+        """Say which step runs first made the results of these keys."""
+        return lineage.makers_of(self._database, keys)
 
     # Upkeep
 

@@ -1,7 +1,8 @@
 """The tables, and how an older index becomes a current one.
 
 The format number is SQLite's `user_version`. To change the tables: append the statements that
-turn format N into N + 1 to `MIGRATIONS`; never edit an entry that was released.
+turn format N into N + 1 to `MIGRATIONS`; never edit an entry that was released. What the audit log
+tells of (`audit.py`) must stay as it is, or the log would say that somebody tampered with it.
 
 ::
 
@@ -121,6 +122,24 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # Results from before cannot say what their steps changed unseen, so nobody may reuse them.
         "DELETE FROM step_keys",
         "ALTER TABLE step_keys ADD COLUMN changed TEXT NOT NULL DEFAULT '[]'",
+    ),
+    (
+        # Lineage: which cells a step had in that run.
+        "ALTER TABLE step_runs ADD COLUMN cell_numbers TEXT NOT NULL DEFAULT '[]'",
+        # The audit log: see `audit.py`. AUTOINCREMENT remembers the last number ever given out.
+        """CREATE TABLE audit_log (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            time TEXT NOT NULL,
+            who TEXT NOT NULL,
+            event TEXT NOT NULL,
+            facts TEXT NOT NULL,
+            previous TEXT NOT NULL,
+            digest TEXT NOT NULL
+        ) STRICT""",
+        """CREATE TRIGGER audit_log_is_not_changed BEFORE UPDATE ON audit_log
+           BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
+        """CREATE TRIGGER audit_log_is_not_shortened BEFORE DELETE ON audit_log
+           BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
     ),
 )
 

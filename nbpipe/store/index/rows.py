@@ -70,6 +70,7 @@ def step_run_from_row(row: Row, outputs: Mapping[Variable, ArtifactVersion]) -> 
         cells=Digest(row["cells"]) if row["cells"] else None,
         executed_notebook=row["executed_notebook"],
         notes=tuple(json.loads(row["notes"])),
+        cell_numbers=tuple(json.loads(row["cell_numbers"])),
     )
 
 
@@ -89,6 +90,7 @@ def step_run_values(step_run: StepRun) -> dict[str, SqlValue]:
         "cells": step_run.cells,
         "executed_notebook": step_run.executed_notebook,
         "notes": text_from_json(list(step_run.notes)),
+        "cell_numbers": text_from_json(list(step_run.cell_numbers)),
     }
 
 
