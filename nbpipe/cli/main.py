@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "lineage": ("lineage", "Say what made a version, or what was made from it"),
         "pin": ("artifacts", "Keep a version for good, or name it"),
         "gc": ("artifacts", "Delete what no recent run or pin needs"),
+        "audit": ("audit", "Check that a store is what its log says it is"),
         "trust": ("artifacts", "Allow values of a store from elsewhere to be loaded"),
     },
     "Help": {

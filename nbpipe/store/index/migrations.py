@@ -144,3 +144,4 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 )
 
 FORMAT: Final = len(MIGRATIONS)
+AUDITED_FROM: Final = 3  # The format that brought the audit log.
