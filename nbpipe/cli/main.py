@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "status": ("status", "Say what would run, without running it"),
         "why": ("status", "Say why a step would run: what changed in its key"),
         "runs": ("runs", "List past runs, or show one"),
+        "report": ("report", "Write a page about a run: what ran, why, what came of it"),
         "step": ("step", "Run one step of a bundle: what other engines call"),
     },
     "Artifacts": {

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from nbpipe.cli.console import duration_text, put_json, say, wants_colour
+from nbpipe.cli.console import put_json, say, wants_colour
 from nbpipe.errors import CompilationError
 from nbpipe.model.diagnostic import Diagnostic
 from nbpipe.model.names import StepName
 from nbpipe.model.run import Run, StepFailure, StepRun, StepState
+from nbpipe.report.quantities import duration_text
 from nbpipe.runner.listening import (
     PipelineRevised,
     RunBegan,

@@ -16,7 +16,7 @@ from nbpipe.model.artifact import ArtifactVersion
 from nbpipe.model.digest import Digest
 from nbpipe.model.graph import reachable
 from nbpipe.model.lineage import Direction, Lineage, LineageEdge, LineageNode, Maker, NodeKind
-from nbpipe.model.names import PipelineName, Variable
+from nbpipe.model.names import PipelineName, StepName, Variable
 from nbpipe.model.run import Run, StepKey, StepRun
 
 # Parts of a key that are facts about the step rather than things that other steps have, too.
@@ -63,6 +63,22 @@ class LineageGraph:
                 if edge.source in found and edge.target in found
             ),
         )
+
+    def handed_on(self) -> Iterator[tuple[StepName, StepName, Variable]]:
+        """Give which step made what which other step read: upstream, downstream, variable."""
+        makers: dict[str, list[str]] = {}
+        for edge in self._edges.values():
+            if self.nodes[edge.source].kind is NodeKind.STEP:
+                makers.setdefault(edge.target, []).append(edge.source)
+        for edge in self._edges.values():
+            kind, _, variable = edge.role.partition(" ")
+            if kind == "input":
+                for maker in makers.get(edge.source, ()):
+                    yield (
+                        StepName(self.nodes[maker].name),
+                        StepName(self.nodes[edge.target].name),
+                        Variable(variable),
+                    )
 
     def _add_run(self, run: Run) -> None:
         made: dict[tuple[Variable, Digest], list[tuple[int, ArtifactVersion]]] = {}
