@@ -15,6 +15,7 @@ from nbpipe.model.names import StepName
 from nbpipe.model.run import Run, StepFailure, StepRun, StepState
 from nbpipe.report.quantities import duration_text
 from nbpipe.runner.listening import (
+    EnvironmentBuilding,
     PipelineRevised,
     RunBegan,
     RunEvent,
@@ -50,6 +51,9 @@ class Lines:
     def notice(self, event: RunEvent) -> None:
         """Take the next event."""
         match event:
+            case EnvironmentBuilding():
+                count = f"{event.distributions} distributions"
+                self._say(f"building the environment of the kernels: {count}, once")
             case RunBegan():
                 self._width = max([self._width, *map(len, event.steps)])
             case StepStarted():
@@ -155,6 +159,8 @@ class JsonLines:
     def notice(self, event: RunEvent) -> None:
         """Take the next event."""
         match event:
+            case EnvironmentBuilding():
+                _write("environment-building", distributions=event.distributions)
             case RunBegan():
                 _write("run-began", run=event.run.id, steps=list(event.steps))
             case StepStarted():

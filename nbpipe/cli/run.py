@@ -64,6 +64,11 @@ parameters_file_option = click.option(
     help="Run STEP, or all, even where a result could be reused.",
 )
 @click.option("--strict", is_flag=True, help="Fail where a step does what its code does not show.")
+@click.option(
+    "--isolated",
+    is_flag=True,
+    help="Run kernels in an environment of their own, built once from the lock.",
+)
 @click.option("--keep-going", is_flag=True, help="After a failure, run all that does not need it.")
 @json_option
 def run_command(
@@ -80,6 +85,7 @@ def run_command(
     only: str | None,
     forced: tuple[str, ...],
     strict: bool,
+    isolated: bool,
     keep_going: bool,
     as_json: bool,
 ) -> None:
@@ -99,6 +105,7 @@ def run_command(
         jobs=jobs or 0,
         keep_going=keep_going,
         strict=strict,
+        isolated=isolated,
     )
     workspace = open_workspace(path, store=store)
     reading = read_sweep if sweep else _one
@@ -199,6 +206,7 @@ def _command(parameters: Iterable[str] | Mapping[Variable, ParameterValue]) -> s
         "--until": "last",
         "--only": "only",
         "--strict": "strict",
+        "--isolated": "isolated",
         "--keep-going": "keep_going",
     }
     for option, name in options.items():

@@ -48,8 +48,9 @@ def attempt_step(request: StepRequest, handle: KernelHandle) -> Outcome:
         with _private_directory() as private:
             execution = Execution(
                 directory=request.directory,
-                variables={REQUEST_VARIABLE: str(private / "request.json")},
+                variables={**request.variables, REQUEST_VARIABLE: str(private / "request.json")},
                 private=private,
+                python=request.python,
                 handle=handle,
                 timeout_seconds=request.step.timeout_seconds,
                 output_limit=request.output_limit,

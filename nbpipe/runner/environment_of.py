@@ -12,7 +12,7 @@ from nbpipe.model.digest import Digest
 from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.runner.file_digests import FileDigests
-from nbpipe.runner.interpreters import interpreter_of
+from nbpipe.runner.interpreters import interpreter_at, interpreter_of
 from nbpipe.runner.modules import ModuleFinder
 from nbpipe.runner.step_key import KeyEnvironment
 
@@ -26,8 +26,12 @@ class EnvironmentProbe:
     because steps write files that later steps read.
     """
 
-    def __init__(self, pipeline: Pipeline, *, directory: Path, store: Path) -> None:
-        interpreter = interpreter_of(pipeline.kernel)
+    def __init__(
+        self, pipeline: Pipeline, *, directory: Path, store: Path, python: str = ""
+    ) -> None:
+        interpreter = (
+            interpreter_at(python, isolated=True) if python else interpreter_of(pipeline.kernel)
+        )
         self._python = interpreter.version
         self._seed_policy: RandomPolicy = pipeline.random
         self._directory = directory

@@ -162,7 +162,12 @@ class RunLoop:
         )
         self._keys = KeyMaker(
             request.all_parameters,
-            EnvironmentProbe(pipeline, directory=request.directory, store=self._store.root),
+            EnvironmentProbe(
+                pipeline,
+                directory=request.directory,
+                store=self._store.root,
+                python=request.python,
+            ),
         )
         self._step_runs: dict[StepName, StepRun] = {}
         self._refused: StepName | None = None
@@ -400,6 +405,8 @@ class RunLoop:
                 trusted=self._store.trusted,
                 watched_files=step.literal_paths,
                 output_limit=self._request.output_limit,
+                python=self._request.python,
+                variables=self._request.variables,
             )
         )
 

@@ -60,6 +60,8 @@ class RunRequest:
         revise: gives the pipeline anew, and what to run of it, once a run has found that steps
             (by the digest of their own cells) change more variables than was known; None when
             that makes no difference.
+        python: the Python of the kernels, whatever the notebook names; none for that of its kernel.
+        variables: of the environment, for the kernels.
     """
 
     pipeline: Pipeline
@@ -75,6 +77,8 @@ class RunRequest:
     revise: Revise = lambda _changed: None
     output_limit: int = field(default_factory=output_limit_from_environment)
     make_run_id: Callable[[datetime], RunId] = new_run_id
+    python: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_parameters(self) -> dict[Variable, ParameterValue]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -27,6 +27,8 @@ class StepRequest:
         trusted: the stored inputs may be unpickled.
         watched_files: paths, relative to `directory`, to be told which the step only writes.
         output_limit: bytes of printed text that are kept of a cell.
+        python: the Python of the kernel, whatever the notebook names; none for that of its kernel.
+        variables: of the environment, for the kernel.
     """
 
     run: RunId
@@ -41,6 +43,8 @@ class StepRequest:
     trusted: bool
     watched_files: tuple[str, ...]
     output_limit: int
+    python: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Executor(Protocol):
