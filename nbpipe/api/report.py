@@ -119,14 +119,27 @@ def _compiled(store: ArtifactStore, run: Run) -> tuple[_Compiled | None, str]:
     executed = run.executed_notebook or (
         f"runs/{run.id}/{PurePath(run.notebook).stem}.run.ipynb" if run.notebook else ""
     )
-    is_there = bool(executed) and (store.root / executed).is_file()
+    is_there = _is_in(store, executed)
     beside = store.root.parent / PurePath(run.notebook).name if run.notebook else None
     found = _pipeline_in(store, run, store.root / executed) if is_there else None
     if found is None and beside is not None:
-        found = _pipeline_in(store, run, beside if beside.is_file() else beside / "notebook.ipynb")
+        found = _pipeline_in(store, run, beside if _is_file(beside) else beside / "notebook.ipynb")
         # Edited since, it would tell of another run.
         found = found if found is not None and found.is_same else None
     return found, str(store.root / executed) if is_there else ""
+
+
+def _is_in(store: ArtifactStore, relative: str) -> bool:
+    """Say whether a path in the index, which may come from anybody, is a file of the store."""
+    path = store.root / relative
+    return _is_file(path) and path.resolve().is_relative_to(store.root.resolve())
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # A name that no file can have.
+        return False
 
 
 def _pipeline_in(store: ArtifactStore, run: Run, path: Path) -> _Compiled | None:
@@ -137,7 +150,7 @@ def _pipeline_in(store: ArtifactStore, run: Run, path: Path) -> _Compiled | None
             for name in (run.pipeline, PurePath(run.notebook).stem)
             for source, names in read_effects(effects_path(store.root, name)).items()
         }
-    except NbpipeError:
+    except (NbpipeError, OSError, ValueError):
         return None
     pipeline = compile_notebook(notebook, earlier=earlier, learned=learned).pipeline
     if pipeline is None:
@@ -271,7 +284,7 @@ def _step_report(
 
 
 def _executed_code(store: ArtifactStore, step: StepRun) -> tuple[CodeCell, ...]:
-    if not step.executed_notebook:
+    if not _is_in(store, step.executed_notebook):
         return ()
     try:
         cells: Any = read_notebook(store.root / step.executed_notebook).get("cells", ())

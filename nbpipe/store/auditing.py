@@ -114,7 +114,14 @@ def audit_store(
             )
         )
     if with_blobs:
-        findings += _blob_findings(blobs, needed, bundles)
+        faults = list(_blob_faults(blobs, needed, bundles))
+        # Reading blobs takes a while, and garbage collection may have come in between.
+        still_needed = audit.blobs_in_index(database) if faults else {}
+        findings += [
+            AuditFinding(record=None, message=message)
+            for digest, message in faults
+            if digest in still_needed
+        ]
     return AuditReport(
         records=count,
         head=head.digest if head else None,
@@ -249,25 +256,24 @@ def _bundles(database: Database) -> dict[Digest, dict[Digest, int]]:
     return blobs_by_bundle(database, [Digest(row["bundle"]) for row in rows])
 
 
-def _blob_findings(
+def _blob_faults(
     blobs: BlobStore, needed: dict[Digest, str], bundles: dict[Digest, dict[Digest, int]]
-) -> Iterator[AuditFinding]:
+) -> Iterator[tuple[Digest, str]]:
+    """Say which blobs are gone or damaged, and of which bundles the index has another list."""
     damaged: set[Digest] = set()
     for digest, owner in needed.items():
         try:
             blobs.verify(digest)
         except CorruptStoreError as error:
             damaged.add(digest)
-            yield AuditFinding(record=None, message=f"{error.message} It is needed by {owner}.")
+            yield digest, f"{error.message} It is needed by {owner}."
     for bundle, listed in bundles.items():
         if bundle in damaged:
             continue
         try:
             true = blobs_of_bundle(blobs, bundle)
         except CorruptStoreError as error:
-            yield AuditFinding(record=None, message=error.message)
+            yield bundle, error.message
             continue
         if true != listed:
-            yield AuditFinding(
-                record=None, message=f"the list of blobs of {needed[bundle]} was changed"
-            )
+            yield bundle, f"the list of blobs of {needed[bundle]} was changed"

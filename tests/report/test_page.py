@@ -262,6 +262,14 @@ def test_code_comes_from_the_executed_step_notebook_if_no_other_is_left(store):
     assert [(cell.number, cell.source) for cell in step.code] == [(7, "x = 1")]
 
 
+def test_a_store_from_elsewhere_cannot_show_other_files(store, tmp_path):
+    secret = tmp_path / "secret.ipynb"
+    secret.write_text(json.dumps(notebook_json("%%step s\npassword = 'hush'")))
+    begin(store, executed=False, executed_notebook=str(secret))
+    make(store, "s", key_of(code="c"), executed_notebook="../secret.ipynb")
+    assert "hush" not in report_page(store, "r1")
+
+
 def test_images_beyond_what_a_page_can_hold_are_left_out(store, monkeypatch):
     monkeypatch.setattr("nbpipe.api.report._PlotBudget.__init__.__defaults__", (60,))
     begin(store, ("%%step s\nx = 1",))

@@ -301,6 +301,23 @@ def test_a_list_of_blobs_that_was_changed_is_found(filled):
     ]
 
 
+def test_what_garbage_collection_takes_meanwhile_is_not_missed(filled, monkeypatch):
+    filled.begin_run(a_run("r3", started=STARTED + timedelta(hours=2)))
+    commit(filled, "make", {"df": np.arange(11)}, run="r3", key="k3")
+    filled.untag(filled.find_version("df@1"), "live")
+    verify = type(filled.blobs).verify
+
+    def verify_later(blobs, digest):
+        later = datetime.now(UTC) + timedelta(days=10)
+        ArtifactStore.open(filled.root).collect_garbage(keep_runs=1, now=later)
+        verify(blobs, digest)
+
+    monkeypatch.setattr(type(filled.blobs), "verify", verify_later)
+    before = len(list(filled.blobs))
+    assert found(filled, with_blobs=True) == []
+    assert len(list(filled.blobs)) < before
+
+
 def test_a_copy_of_a_store_is_as_whole_as_the_store(filled, tmp_path):
     head = filled.audit().head
     filled.close()
