@@ -30,7 +30,7 @@ def install(tmp_path, monkeypatch):
         lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}"]
         lines += [f"Requires-Dist: {text}" for text in requires]
         (directory / "METADATA").write_text("\n".join(lines))
-        (directory / "RECORD").write_text("".join(f"{m}/__init__.py,,\n" for m in modules))
+        (directory / "top_level.txt").write_text("\n".join(modules))
         importlib.invalidate_caches()
 
     return make
