@@ -18,7 +18,7 @@ from nbpipe.model.run import RunState, StepState
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index import database as database_module
 from nbpipe.store.index.audit import FORMAT as RECORD_FORMAT
-from nbpipe.store.index.migrations import MIGRATIONS
+from nbpipe.store.index.migrations import AUDITED_FROM, MIGRATIONS
 from tests.store.runs import STARTED, a_key, a_run, commit, open_store
 
 
@@ -203,16 +203,17 @@ def test_an_empty_log_is_no_log(filled):
 
 
 def test_a_store_from_before_the_log_is_taken_over_as_it_is(tmp_path, monkeypatch):
-    monkeypatch.setattr(database_module, "MIGRATIONS", MIGRATIONS[:2])
-    monkeypatch.setattr(database_module, "FORMAT", 2)
+    monkeypatch.setattr(database_module, "MIGRATIONS", MIGRATIONS[: AUDITED_FROM - 1])
+    monkeypatch.setattr(database_module, "FORMAT", AUDITED_FROM - 1)
     path = tmp_path / ".nbpipe" / "index.db"
     old = database_module.Database(path, create=True)
     with old.transaction():
         old.write("INSERT INTO runs VALUES ('r', 'p', 'succeeded', '{}', '2020', '', '', '', '')")
-        old.write("INSERT INTO key_parts VALUES ('k', '{}')")
+        old.write("INSERT INTO key_parts (key, parts) VALUES ('k', '{}')")
         old.write(
-            """INSERT INTO step_runs VALUES (1, 'r', 's', 'succeeded', 'k', 1, NULL, 1.0, '', '[]',
-               NULL, NULL, '', '[]')"""
+            """INSERT INTO step_runs (id, run, step, state, key, attempt, seconds, reason, unbound,
+               executed_notebook, notes)
+               VALUES (1, 'r', 's', 'succeeded', 'k', 1, 1.0, '', '[]', '', '[]')"""
         )
         old.write(
             """INSERT INTO versions VALUES (1, 'p', 'x', 1, 's', 'r', '2020', 'b', '', 'c', 'json',
