@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nbpipe.environment.isolated import isolated_python, isolating_variables
+from nbpipe.environment.lock import environment_files
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.effects import LearnedEffects, shared_files
 from nbpipe.model.names import RunId, StepName, Variable
@@ -19,8 +21,9 @@ from nbpipe.model.run import Run, RunState, StepRun
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.executors.local import LocalExecutor
 from nbpipe.runner.executors.protocol import Executor
+from nbpipe.runner.interpreters import OWN_KERNELS
 from nbpipe.runner.keys import KeyMaker
-from nbpipe.runner.listening import RunListener
+from nbpipe.runner.listening import EnvironmentBuilding, Nobody, RunListener
 from nbpipe.runner.loop import run_pipeline
 from nbpipe.runner.request import Revise, RunRequest, new_run_id
 from nbpipe.runner.reuse import Finding, ResultFinder
@@ -36,6 +39,8 @@ class RunOptions:
     """How to run: which steps, how many at once, and what a failure means.
 
     `forced` is empty for none, None for all. `latest_first` and `hash_seed` are as in `RunRequest`.
+    `isolated` runs the kernels in an environment of their own, with exactly what the lock of the
+    bundle has, or would have.
     """
 
     first: StepName | None = None
@@ -48,6 +53,7 @@ class RunOptions:
     reuse_unverified: bool = False
     latest_first: bool = False
     hash_seed: int | None = None
+    isolated: bool = False
 
 
 def run(  # noqa: PLR0913 - all but two are optional
@@ -68,12 +74,15 @@ def run(  # noqa: PLR0913 - all but two are optional
     Raises:
         CompilationError: the notebook does not compile.
         NotFoundError: an option names no step.
-        ConfigurationError: a step that may not run has no stored result.
+        ConfigurationError: a step that may not run has no stored result; or an isolated run
+            needs another Python.
+        ExternalError: the environment of an isolated run cannot be built.
     """
     options = options or RunOptions()
     pipeline = workspace.pipeline
     jobs = options.jobs or workspace.settings.jobs or os.cpu_count() or 1
     steps_at_once = executor or LocalExecutor(jobs)
+    python = _isolated_python(workspace, store, listener) if options.isolated else None
     request = RunRequest(
         pipeline=pipeline,
         directory=workspace.directory,
@@ -90,6 +99,8 @@ def run(  # noqa: PLR0913 - all but two are optional
         learned=workspace.learned,
         revise=_reviser(workspace, store, options),
         make_run_id=(lambda _now: run_id) if run_id else new_run_id,
+        python=str(python) if python else "",
+        variables=isolating_variables(python) if python else {},
     )
     try:
         return run_pipeline(request, store=store, executor=steps_at_once, listener=listener)
@@ -135,6 +146,37 @@ def run_step(  # noqa: PLR0913 - all but four are optional
         store.begin_run(replace(whole, state=RunState.RUNNING, finished=None))
     name = workspace.pipeline.whole_of(name)
     return next(step for step in done.steps if step.step == name)
+
+
+def _isolated_python(
+    workspace: Workspace, store: ArtifactStore, listener: RunListener | None
+) -> Path:
+    """Give the Python of the environment for an isolated run; it is built at the first."""
+    kernel = workspace.pipeline.kernel
+    if kernel not in OWN_KERNELS:
+        raise ConfigurationError(
+            f"The notebook names the kernel '{kernel}', and isolated kernels are python3.",
+            hint="Choose the kernel Python 3 for the notebook, or run without --isolated.",
+        )
+    files = dict(environment_files(workspace.pipeline.imports))
+    locked = workspace.path / "environment"
+    if workspace.is_bundle and (locked / "requirements.lock").is_file():
+        # What it was locked to counts, not what happens to be installed here.
+        found = {path.name: path.read_text("utf-8") for path in locked.iterdir() if path.is_file()}
+        wanted, here = found.get("python-version", "").strip(), files["python-version"].strip()
+        if wanted and wanted != here:
+            raise ConfigurationError(
+                f"The bundle was locked for Python {wanted}, and nbpipe runs on {here}.",
+                hint=f"Run it with nbpipe on Python {wanted}, or compile the notebook again.",
+            )
+        files |= found
+    return isolated_python(
+        files["requirements.lock"],
+        store.root / "cache" / "environments",
+        building=lambda count: (listener or Nobody()).notice(
+            EnvironmentBuilding(distributions=count)
+        ),
+    )
 
 
 def _selection(pipeline: Pipeline, options: RunOptions) -> Selection:

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from nbpipe.api.artifacts import Difference, compare, series
-from nbpipe.cli.console import put, put_json, say, size_text, table
+from nbpipe.cli.console import put, put_json, say, table
 from nbpipe.errors import ConfigurationError
 from nbpipe.model.artifact import ArtifactVersion
 from nbpipe.model.names import PipelineName, Variable
+from nbpipe.report.quantities import size_text
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.trust import trust
 from nbpipe.wire.codec import encode

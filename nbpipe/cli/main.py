@@ -25,14 +25,17 @@ COMMANDS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "why": ("status", "Say why a step would run: what changed since its last results"),
         "verify": ("verify", "Prove that runs give the same, and what the notebook gives"),
         "runs": ("runs", "List past runs, or show one"),
+        "report": ("report", "Write a page about a run: what ran, why, what came of it"),
         "step": ("step", "Run one step of a bundle: what other engines call"),
     },
     "Artifacts": {
         "artifacts": ("artifacts", "List artifacts, or the versions of one"),
         "show": ("artifacts", "Show one version of an artifact"),
         "diff": ("artifacts", "Compare two versions of an artifact"),
+        "lineage": ("lineage", "Say what made a version, or what was made from it"),
         "pin": ("artifacts", "Keep a version for good, or name it"),
         "gc": ("artifacts", "Delete what no recent run or pin needs"),
+        "audit": ("audit", "Check that a store is what its log says it is"),
         "trust": ("artifacts", "Allow values of a store from elsewhere to be loaded"),
     },
     "Help": {

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from nbpipe.cli.console import duration_text, put_json, say, wants_colour
+from nbpipe.cli.console import put_json, say, wants_colour
 from nbpipe.errors import CompilationError
 from nbpipe.model.diagnostic import Diagnostic
 from nbpipe.model.names import StepName
 from nbpipe.model.run import Run, StepFailure, StepRun, StepState
+from nbpipe.report.quantities import duration_text
 from nbpipe.runner.listening import (
+    EnvironmentBuilding,
     PipelineRevised,
     RunBegan,
     RunEvent,
@@ -49,6 +51,9 @@ class Lines:
     def notice(self, event: RunEvent) -> None:
         """Take the next event."""
         match event:
+            case EnvironmentBuilding():
+                count = f"{event.distributions} distributions"
+                self._say(f"building the environment of the kernels: {count}, once")
             case RunBegan():
                 self._width = max([self._width, *map(len, event.steps)])
             case StepStarted():
@@ -154,6 +159,8 @@ class JsonLines:
     def notice(self, event: RunEvent) -> None:
         """Take the next event."""
         match event:
+            case EnvironmentBuilding():
+                _write("environment-building", distributions=event.distributions)
             case RunBegan():
                 _write("run-began", run=event.run.id, steps=list(event.steps))
             case StepStarted():

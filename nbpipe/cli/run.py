@@ -69,6 +69,11 @@ parameters_file_option = click.option(
     is_flag=True,
     help="Reuse results of steps that may have read files unseen.",
 )
+@click.option(
+    "--isolated",
+    is_flag=True,
+    help="Run kernels in an environment of their own, built once from the lock.",
+)
 @click.option("--keep-going", is_flag=True, help="After a failure, run all that does not need it.")
 @json_option
 def run_command(
@@ -86,6 +91,7 @@ def run_command(
     forced: tuple[str, ...],
     strict: bool,
     reuse_unverified: bool,
+    isolated: bool,
     keep_going: bool,
     as_json: bool,
 ) -> None:
@@ -106,6 +112,7 @@ def run_command(
         keep_going=keep_going,
         strict=strict,
         reuse_unverified=reuse_unverified,
+        isolated=isolated,
     )
     workspace = open_workspace(path, store=store)
     reading = read_sweep if sweep else _one
@@ -207,6 +214,7 @@ def _command(parameters: Iterable[str] | Mapping[Variable, ParameterValue]) -> s
         "--only": "only",
         "--strict": "strict",
         "--reuse-unverified": "reuse_unverified",
+        "--isolated": "isolated",
         "--keep-going": "keep_going",
     }
     for option, name in options.items():

@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 
 from nbpipe.cli.artifacts import json_option, open_store, pipeline_option, store_option, when
-from nbpipe.cli.console import duration_text, put, put_json, say, table
+from nbpipe.cli.console import put, put_json, say, table
 from nbpipe.cli.progress import print_step_failure
 from nbpipe.model.names import PipelineName, is_state
 from nbpipe.model.run import Run
+from nbpipe.report.quantities import duration_text
 from nbpipe.wire.codec import encode
 
 
@@ -25,7 +26,10 @@ from nbpipe.wire.codec import encode
 def runs_command(
     run: str | None, limit: int, pipeline: str | None, store: Path | None, as_json: bool
 ) -> None:
-    """List past runs, newest first; or show the steps of RUN (an id, its start, or `latest`)."""
+    """List past runs, newest first; or show the steps of RUN (an id, its start, or `latest`).
+
+    `nbpipe report RUN` puts all that is known of a run on a page.
+    """
     opened = open_store(store)
     if run is not None:
         found = opened.run(run)
@@ -79,5 +83,7 @@ def _print_run(run: Run, root: Path) -> None:
     for step in run.steps:
         if step.failure is not None:
             print_step_failure(step.step, step.failure, str(root / step.executed_notebook))
+    say()
     if run.executed_notebook:
-        say(f"\nexecuted notebook: {root / run.executed_notebook}")
+        say(f"executed notebook: {root / run.executed_notebook}")
+    say(f"all of it on a page: nbpipe report {run.id}")

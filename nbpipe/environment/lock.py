@@ -4,55 +4,74 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
+from typing import Final
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+# A bundle runs its steps through nbpipe, so nbpipe's own needs are part of its environment.
+NEEDED_BY_NBPIPE: Final = (
+    "blake3", "click", "cloudpickle", "ipykernel", "jinja2", "jupyter_client", "nbclient",
+    "nbformat", "papermill", "pygments", "rich", "xxhash",
+)  # fmt: skip
+_NBPIPE: Final = "jupyterlab-nbpipe"
 
-def environment_files(imports: Iterable[str]) -> dict[str, str]:
+
+def environment_files(
+    imports: Iterable[str], *, imported: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Give the texts of `environment/` by name, for code that imports these top-level modules.
 
     Names that belong to no installed distribution (the standard library, local modules, what is
-    missing here) are left out.
+    missing here) are left out. `imported` is as for `requirements_lock`.
     """
     return {
-        "requirements.lock": requirements_lock(imports),
+        "requirements.lock": requirements_lock(imports, imported=imported),
         "python-version": f"{sys.version_info.major}.{sys.version_info.minor}\n",
         "platform": f"{sys.platform} {platform.machine()} {sys.implementation.name}\n",
     }
 
 
-def requirements_lock(imports: Iterable[str]) -> str:
-    """Pin the distributions that provide `imports`, with all that they require, sorted."""
+def requirements_lock(imports: Iterable[str], *, imported: Mapping[str, str] | None = None) -> str:
+    """Pin the distributions that provide `imports`, with all that they require, sorted.
+
+    `imported` has the version by distribution of what runs were seen to import (`Trace.packages`):
+    that is pinned, too, at the version they had.
+    """
+    seen = {canonicalize_name(name): version for name, version in (imported or {}).items()}
     provided = metadata.packages_distributions()
-    # A bundle runs its steps through nbpipe, so nbpipe's own needs are part of its environment.
-    waiting = [
-        name for module in [*imports, "papermill", "ipykernel"] for name in provided.get(module, ())
-    ]
+    waiting = [(name, "") for name in [*NEEDED_BY_NBPIPE, *seen]]
+    waiting += [(name, "") for module in imports for name in provided.get(module, ())]
     pins: dict[str, str] = {}
+    done: set[tuple[str, str]] = set()
     while waiting:
-        name = canonicalize_name(waiting.pop())
-        if name in pins:
+        name, extra = waiting.pop()
+        wanted = (canonicalize_name(name), extra)
+        if wanted in done:
             continue
+        done.add(wanted)
         try:
             distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
+            if wanted[0] in seen:
+                pins[wanted[0]] = seen[wanted[0]]
             continue
-        pins[name] = distribution.version
-        waiting += _required(distribution)
-    pins.pop("jupyterlab-nbpipe", None)
+        pins[wanted[0]] = seen.get(wanted[0], distribution.version)
+        waiting += _required(distribution, extra)
+    pins.pop(_NBPIPE, None)
     return "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
 
 
-def _required(distribution: metadata.Distribution) -> list[str]:
-    names = []
+def _required(distribution: metadata.Distribution, extra: str) -> Iterator[tuple[str, str]]:
+    """Give what a distribution, or an extra of it, requires: names, each with an extra or none."""
     for text in distribution.requires or ():
         try:
             requirement = Requirement(text)
         except InvalidRequirement:
             continue
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            names.append(requirement.name)
-    return names
+        if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
+            yield requirement.name, ""
+            for wanted in sorted(requirement.extras):
+                yield requirement.name, wanted

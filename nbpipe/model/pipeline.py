@@ -153,6 +153,12 @@ class Step:
         """The steps that must be done before this one, each once."""
         return tuple(dict.fromkeys([*(i.upstream for i in self.inputs), *self.after]))
 
+    @property
+    def cell_numbers(self) -> tuple[int, ...]:
+        """The numbers of its own cells in the notebook."""
+        own = (part.cell_number for part in self.body if part.kind is FragmentKind.BODY)
+        return tuple(dict.fromkeys(own))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edge:

@@ -114,7 +114,11 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepRun:
-    """One execution, or reuse, of a step in a run."""
+    """One execution, or reuse, of a step in a run.
+
+    `cell_numbers` are those of its own cells; `observed` is what it was seen to depend on besides
+    its key: name → digest or text, as in `Observed.parts`.
+    """
 
     run: RunId
     step: StepName
@@ -130,6 +134,8 @@ class StepRun:
     cells: Digest | None = None
     executed_notebook: str = ""
     notes: tuple[str, ...] = ()
+    cell_numbers: tuple[int, ...] = ()
+    observed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

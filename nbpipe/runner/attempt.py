@@ -49,8 +49,12 @@ def attempt_step(request: StepRequest, handle: KernelHandle) -> Outcome:
         with private_directory() as private:
             execution = Execution(
                 directory=request.directory,
-                variables=kernel_variables(private / "request.json", request.hash_seed),
+                variables={
+                    **request.variables,
+                    **kernel_variables(private / "request.json", request.hash_seed),
+                },
                 private=private,
+                python=request.python,
                 handle=handle,
                 timeout_seconds=request.step.timeout_seconds,
                 output_limit=request.output_limit,

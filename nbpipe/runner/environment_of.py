@@ -17,7 +17,7 @@ from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.trace import digest_of_variable
 from nbpipe.runner.file_digests import FileDigests
-from nbpipe.runner.interpreters import interpreter_of
+from nbpipe.runner.interpreters import interpreter_at, interpreter_of
 from nbpipe.runner.modules import ModuleFinder
 from nbpipe.runner.observed_parts import ABSENT, IS_DIRECTORY, UNSET
 from nbpipe.runner.step_key import KeyEnvironment
@@ -41,8 +41,12 @@ class EnvironmentProbe:
     because steps write files that later steps read.
     """
 
-    def __init__(self, pipeline: Pipeline, *, directory: Path, store: Path) -> None:
-        interpreter = interpreter_of(pipeline.kernel)
+    def __init__(
+        self, pipeline: Pipeline, *, directory: Path, store: Path, python: str = ""
+    ) -> None:
+        interpreter = (
+            interpreter_at(python, isolated=True) if python else interpreter_of(pipeline.kernel)
+        )
         self._python = interpreter.version
         self._seed_policy: RandomPolicy = pipeline.random
         self._directory = directory

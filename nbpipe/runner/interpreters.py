@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 # As `runner.kernels.specifications`, which this must not import: it takes Jupyter's client along.
-_CURRENT: Final = frozenset({"", "python", "python3"})
+OWN_KERNELS: Final = frozenset({"", "python", "python3"})
 
 _DESCRIBE: Final = """\
 import json, sys
@@ -38,14 +38,25 @@ class Interpreter:
 @cache
 def interpreter_of(kernel: str) -> Interpreter:
     """Give the Python behind a kernel's name; the one that runs nbpipe where nothing is known."""
-    if kernel in _CURRENT:
+    if kernel in OWN_KERNELS:
         return _current()
     executable = _executable(kernel)
     if executable is None or executable == sys.executable:
         return _current()
+    return interpreter_at(executable)
+
+
+@cache
+def interpreter_at(executable: str, *, isolated: bool = False) -> Interpreter:
+    """Give the Python that this file starts; the one that runs nbpipe where it does not answer.
+
+    An isolated one takes no modules from `PYTHONPATH` and the user's own directory.
+    """
     try:
         described = subprocess.run(
-            [executable, "-c", _DESCRIBE],
+            # With -I there is no starting directory in the path; then the first entry, left out
+            # below, is the archive of the standard library.
+            [executable, *(["-I"] if isolated else []), "-c", _DESCRIBE],
             capture_output=True,
             text=True,
             timeout=_DESCRIBE_SECONDS,

@@ -10,6 +10,13 @@ from nbpipe.model.run import Run, StepFailure, StepRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnvironmentBuilding:
+    """Before the run, an environment with so many distributions is built for its kernels."""
+
+    distributions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunBegan:
     """The run exists; these steps take part, in this order."""
 
@@ -59,7 +66,13 @@ class RunFinished:
 
 
 RunEvent: TypeAlias = (
-    RunBegan | StepStarted | StepRetried | StepFinished | PipelineRevised | RunFinished
+    EnvironmentBuilding
+    | RunBegan
+    | StepStarted
+    | StepRetried
+    | StepFinished
+    | PipelineRevised
+    | RunFinished
 )
 
 

@@ -175,7 +175,12 @@ class RunLoop:
         )
         self._keys = KeyMaker(
             request.all_parameters,
-            EnvironmentProbe(pipeline, directory=request.directory, store=self._store.root),
+            EnvironmentProbe(
+                pipeline,
+                directory=request.directory,
+                store=self._store.root,
+                python=request.python,
+            ),
         )
         self._step_runs: dict[StepName, StepRun] = {}
         self._refused: StepName | None = None
@@ -534,6 +539,7 @@ class RunLoop:
             state=StepState.REUSED,
             outputs=stored.outputs,
             unbound=stored.unbound,
+            observed=stored.observed.parts,
             cells=stored.cells,
             executed_notebook=stored.executed_notebook,
         )
@@ -574,6 +580,8 @@ class RunLoop:
                 watched_files=step.literal_paths,
                 output_limit=self._request.output_limit,
                 hash_seed=self._request.hash_seed,
+                python=self._request.python,
+                variables=self._request.variables,
             )
         )
 
@@ -609,6 +617,7 @@ class RunLoop:
                     key=key,
                     seconds=result.seconds,
                     unbound=result.unbound,
+                    observed=observed.parts,
                     failure=None,
                     cells=result.cells,
                     executed_notebook=result.executed_notebook,
@@ -698,7 +707,14 @@ class RunLoop:
     def _new_step_run(
         self, name: StepName, *, key: KeyParts | None = None, reason: str = ""
     ) -> StepRun:
-        return StepRun(run=self._run.id, step=name, state=StepState.RUNNING, key=key, reason=reason)
+        return StepRun(
+            run=self._run.id,
+            step=name,
+            state=StepState.RUNNING,
+            key=key,
+            reason=reason,
+            cell_numbers=self._steps[name].cell_numbers,
+        )
 
     def _update(self, name: StepName, **changes: Any) -> None:  # noqa: ANN401 - fields of StepRun.
         self._step_runs[name] = replace(self._step_runs[name], **changes)

@@ -67,6 +67,7 @@ class Execution:
     Attributes:
         directory: where the kernel starts.
         variables: of the kernel's environment.
+        python: the Python of the kernel, whatever the notebook names; none for that of its kernel.
         private: an empty, short, private directory for sockets, which the caller removes.
         notebook: the notebook with what was executed so far.
         cell: place of the cell that ran last.
@@ -78,6 +79,7 @@ class Execution:
     directory: Path
     variables: Mapping[str, str]
     private: Path
+    python: str = ""
     handle: KernelHandle = field(default_factory=KernelHandle)
     timeout_seconds: float | None = None
     output_limit: int = DEFAULT_LIMIT
@@ -238,7 +240,8 @@ class StepNotebookClient(PapermillNotebookClient):  # type: ignore[misc]
     # ------------------------------------------------------------------------------- the kernel
 
     async def _start(self) -> None:
-        specification = find_kernel(self.kernel_name)
+        python = self._execution.python
+        specification = current_kernel(python) if python else find_kernel(self.kernel_name)
         if specification is None:
             specification = current_kernel()
             self._execution.notes.append(

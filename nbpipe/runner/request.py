@@ -61,6 +61,8 @@ class RunRequest:
             more than was known; None when that makes no difference.
         latest_first: of the steps that are ready, the last in the notebook starts first.
         hash_seed: of the kernels; None for that of this process's environment, or 0.
+        python: the Python of the kernels, whatever the notebook names; none for that of its kernel.
+        variables: of the environment, for the kernels.
     """
 
     pipeline: Pipeline
@@ -79,6 +81,8 @@ class RunRequest:
     hash_seed: int | None = None
     output_limit: int = field(default_factory=output_limit_from_environment)
     make_run_id: Callable[[datetime], RunId] = new_run_id
+    python: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all_parameters(self) -> dict[Variable, ParameterValue]:

@@ -16,11 +16,14 @@ from typing import Final
 
 from nbpipe.errors import ConfigurationError, NotFoundError, StoreUnavailableError
 from nbpipe.model.artifact import ArtifactKey, ArtifactVersion, StoredValue
+from nbpipe.model.audit import AuditRecord, AuditReport
 from nbpipe.model.digest import Digest
+from nbpipe.model.lineage import Maker
 from nbpipe.model.names import PipelineName, RunId, StepName, Variable
 from nbpipe.model.observed import Observed
 from nbpipe.model.run import KeyParts, Run, RunState, StepKey, StepRun, StepState
 from nbpipe.store import trust
+from nbpipe.store.auditing import audit_store
 from nbpipe.store.blobs.local import LocalBlobs
 from nbpipe.store.blobs.protocol import BlobStore
 from nbpipe.store.bundles import blobs_of_bundle
@@ -30,13 +33,13 @@ from nbpipe.store.garbage import (
     GarbageReport,
     collect_garbage,
 )
-from nbpipe.store.index import results, runs, versions
+from nbpipe.store.index import audit, lineage, results, runs, versions
 from nbpipe.store.index.database import Database
 from nbpipe.store.index.results import StoredStep
 
 PINNED: Final = "pinned"
 
-_REFERENCE: Final = re.compile(r"(?P<variable>[^@]+)(?:@(?P<which>.+))?\Z")
+_REFERENCE: Final = re.compile(r"(?P<variable>[^@]+|@[^\W\d][^@]*)(?:@(?P<which>.+))?\Z")
 _TAG: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]*\Z")
 _USE_NOTED_EVERY: Final = timedelta(hours=1)
 
@@ -99,6 +102,7 @@ class ArtifactStore:
         """Note that a run started, before any of its steps is recorded."""
         with self._database.transaction():
             runs.add_run(self._database, run)
+            audit.note_run(self._database, "run-began", run.id)
 
     def finish_run(
         self, run: RunId, state: RunState, *, finished: datetime, executed_notebook: str = ""
@@ -107,6 +111,7 @@ class ArtifactStore:
         with self._database.transaction():
             self._pipeline_of(run)
             runs.finish_run(self._database, run, state, finished, executed_notebook)
+            audit.note_run(self._database, "run-finished", run)
 
     def commit_step(
         self,
@@ -167,6 +172,7 @@ class ArtifactStore:
                     changed=changed,
                     observed=observed or Observed(),
                 )
+            audit.note_step(self._database, step_run.run, step_run.step)
         return committed
 
     def forget_steps(self, run: RunId, steps: Collection[StepName]) -> None:
@@ -174,6 +180,7 @@ class ArtifactStore:
         if steps:
             with self._database.transaction():
                 runs.delete_step_runs(self._database, run, steps)
+                audit.note_steps_forgotten(self._database, run, steps)
 
     def record_step(self, step_run: StepRun) -> StepRun:
         """Note what became of a step that made nothing new: reused, failed, skipped, cancelled.
@@ -200,6 +207,7 @@ class ArtifactStore:
             runs.add_step_run(self._database, recorded, row_ids)
             if step_run.state is StepState.REUSED and step_run.key is not None:
                 results.mark_used(self._database, [step_run.key.key], datetime.now(UTC))
+            audit.note_step(self._database, step_run.run, step_run.step)
         return recorded
 
     def runs(self, pipeline: PipelineName | None = None, *, limit: int = 20) -> tuple[Run, ...]:
@@ -277,6 +285,7 @@ class ArtifactStore:
         """Let no run reuse a result any more; its versions stay."""
         with self._database.transaction():
             results.delete_result(self._database, key, observed)
+            audit.note_results(self._database, key)
 
     def results_to_compare(
         self, pipeline: PipelineName, step: StepName, key: StepKey
@@ -330,7 +339,9 @@ class ArtifactStore:
     def pin(self, version: ArtifactVersion) -> None:
         """Keep a version for good, whatever garbage collection finds."""
         with self._database.transaction():
-            versions.add_tag(self._database, self._row_id(version), PINNED)
+            row_id = self._row_id(version)
+            versions.add_tag(self._database, row_id, PINNED)
+            audit.note_tag(self._database, "tagged", row_id, PINNED)
 
     def unpin(self, version: ArtifactVersion) -> None:
         """Let garbage collection decide about a version again."""
@@ -349,12 +360,51 @@ class ArtifactStore:
                 + (", and `pin` to pin." if tag == PINNED else "."),
             )
         with self._database.transaction():
-            versions.move_tag(self._database, self._row_id(version), tag)
+            row_id = self._row_id(version)
+            for loser in versions.versions_with_tag(self._database, row_id, tag):
+                versions.remove_tag(self._database, loser, tag)
+                audit.note_tag(self._database, "untagged", loser, tag)
+            versions.add_tag(self._database, row_id, tag)
+            audit.note_tag(self._database, "tagged", row_id, tag)
 
     def untag(self, version: ArtifactVersion, tag: str) -> None:
         """Take a tag from a version, if it has it."""
         with self._database.transaction():
-            versions.remove_tag(self._database, self._row_id(version), tag)
+            row_id = self._row_id(version)
+            versions.remove_tag(self._database, row_id, tag)
+            audit.note_tag(self._database, "untagged", row_id, tag)
+
+    # Lineage
+
+    def runs_with_version(self, version: ArtifactVersion) -> tuple[Run, ...]:
+        """Give runs that made or reused a version, oldest first; of runs that are alike, one."""
+        return lineage.runs_with_version(self._database, self._row_id(version))
+
+    def runs_with_part(self, parts: Iterable[tuple[str, str]]) -> tuple[Run, ...]:
+        """Give runs with one of these parts, by name and value, in a step key, as above."""
+        return lineage.runs_with_part(self._database, parts)
+
+    def runs_with_step(self, step: StepName) -> tuple[Run, ...]:
+        """Give runs in which a step of this name has a result, as above."""
+        return lineage.runs_with_step(self._database, step)
+
+    def parts_of_keys(self) -> tuple[tuple[str, str], ...]:
+        """Give name and value of what went into steps besides inputs: code, files, parameters."""
+        return lineage.parts_of_keys(self._database)
+
+    def makers_of(self, keys: Iterable[StepKey]) -> dict[StepKey, Maker]:
+        """Say which step runs first made the results of these keys."""
+        return lineage.makers_of(self._database, keys)
+
+    # Audit
+
+    def audit(self, *, with_blobs: bool = False, expected: str | None = None) -> AuditReport:
+        """Check the audit log, and that the store is as the log says; see `auditing.py`."""
+        return audit_store(self._database, self.blobs, with_blobs=with_blobs, expected=expected)
+
+    def audit_log(self, count: int) -> tuple[AuditRecord, ...]:
+        """Give the newest records of the audit log, in order."""
+        return audit.last_records(self._database, count)
 
     # Upkeep
 

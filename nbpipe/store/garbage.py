@@ -22,6 +22,7 @@ from nbpipe.model.digest import Digest
 from nbpipe.model.names import PipelineName, Variable
 from nbpipe.model.run import RunState
 from nbpipe.store.blobs.protocol import BlobFacts, BlobStore
+from nbpipe.store.index.audit import note_garbage
 from nbpipe.store.index.database import Database
 from nbpipe.store.index.rows import text_from_time
 
@@ -84,6 +85,12 @@ def collect_garbage(  # noqa: PLR0913 - what is swept, and what is kept
         blobs_of_doomed = _blobs_of_doomed(database)
         results = _delete_results_and_versions(database)
         doomed_runs = _delete_runs(database)
+        note_garbage(
+            database,
+            runs=doomed_runs,
+            results=results,
+            versions=[(row["pipeline"], row["variable"], row["number"]) for row in doomed_versions],
+        )
         needed = _needed_blobs(database)
         database.write("DROP TABLE kept_runs")
         database.write("DROP TABLE kept_keys")
@@ -119,7 +126,7 @@ def collect_garbage(  # noqa: PLR0913 - what is swept, and what is kept
             for (pipeline, variable), count in sorted(versions.items())
         ),
         runs=len(doomed_runs),
-        results=results,
+        results=len(results),
         blobs=len(freed),
         bytes=sum(freed.values()) + leftovers,
     )
@@ -162,13 +169,12 @@ def _blobs_of_doomed(database: Database) -> dict[str, frozenset[Digest]]:
     return found
 
 
-def _delete_results_and_versions(database: Database) -> int:
-    count = "SELECT count(*) FROM results WHERE key NOT IN kept_keys"
-    results = int(database.read(count)[0][0])
+def _delete_results_and_versions(database: Database) -> list[str]:
+    rows = database.read("SELECT key FROM results WHERE key NOT IN kept_keys")
     database.write("DELETE FROM results WHERE key NOT IN kept_keys")
     database.write("DELETE FROM versions WHERE id NOT IN kept_versions")
     database.write("DELETE FROM bundle_blobs WHERE bundle NOT IN (SELECT bundle FROM versions)")
-    return results
+    return [row["key"] for row in rows]
 
 
 def _delete_runs(database: Database) -> list[str]:

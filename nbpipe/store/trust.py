@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from nbpipe.store.index.audit import note_trust
 from nbpipe.store.index.database import Database
 from nbpipe.store.unavailable import store_unavailable
 
@@ -31,6 +32,7 @@ def trust(root: Path) -> None:
     path = _trusted_stores()
     if line in _lines(path):
         return
+    _record(root)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -41,6 +43,16 @@ def trust(root: Path) -> None:
             os.close(descriptor)
     except OSError as error:
         raise store_unavailable("write", path, error) from error
+
+
+def _record(root: Path) -> None:
+    database = Database(root / "index.db", create=False)
+    try:
+        if database.writable:
+            with database.transaction():
+                note_trust(database)
+    finally:
+        database.close()
 
 
 def is_trusted(root: Path) -> bool:

@@ -24,6 +24,7 @@ A *notebook* is an `.ipynb` file, a *bundle* the directory that `nbpipe compile`
 # The usual codes are 0, 2 and 4: done, refused, the world failed.
 _WITH_NOTEBOOK: Final = frozenset({"run", "status", "why", "step"})
 _EXIT_CODES: Final = {
+    "audit": "0, 2, 3, 4",
     "run": "0, 1, 2, 4, 130",
     "step": "0, 1, 2, 4, 5, 130",
     "verify": "0, 1, 2, 3, 4, 130",

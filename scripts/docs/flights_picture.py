@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from click.testing import CliRunner
-from layered_drawing import drawing
 
 from nbpipe.cli.main import cli
+from nbpipe.report.layered_drawing import drawing
 
 
 def flights_picture(root: Path) -> str:

@@ -17,7 +17,7 @@ import nbpipe
 from nbpipe import errors
 
 PACKAGE = Path(nbpipe.__file__).parent
-CORE = ("model", "wire", "notebook", "dataflow", "compiler", "exporters")
+CORE = ("model", "wire", "notebook", "dataflow", "lineage", "compiler", "exporters")
 CORE_FILES = [
     *(path for name in CORE for path in sorted((PACKAGE / name).rglob("*.py"))),
     PACKAGE / "runner" / "scheduler.py",

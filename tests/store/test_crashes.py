@@ -122,6 +122,7 @@ def assert_is_sound(store: ArtifactStore) -> None:
             assert set(step.outputs) == {"a", "b", "n"}
     assert store._database.read("PRAGMA integrity_check")[0][0] == "ok"
     assert store._database.read("PRAGMA foreign_key_check") == []
+    assert store.audit(with_blobs=True).findings == ()
 
 
 def test_a_process_killed_at_any_moment_leaves_whole_results(tmp_path):

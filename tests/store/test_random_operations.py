@@ -181,6 +181,7 @@ class RandomOperations(RuleBasedStateMachine):
         assert {key: len(stored.outputs) for key, stored in results.items()} == {
             a_key(key).key: len(made) for key, made in self.results.items()
         }
+        assert self.store.audit().findings == ()
 
 
 RandomOperations.TestCase.settings = settings(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -28,6 +28,8 @@ class StepRequest:
         watched_files: paths, relative to `directory`, to be told which the step only writes.
         output_limit: bytes of printed text that are kept of a cell.
         hash_seed: of the kernel; None for that of the environment, or 0.
+        python: the Python of the kernel, whatever the notebook names; none for that of its kernel.
+        variables: of the environment, for the kernel.
     """
 
     run: RunId
@@ -43,6 +45,8 @@ class StepRequest:
     watched_files: tuple[str, ...]
     output_limit: int
     hash_seed: int | None = None
+    python: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class Executor(Protocol):

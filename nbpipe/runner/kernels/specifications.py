@@ -11,10 +11,10 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager, NoSuchKerne
 CURRENT_KERNELS: Final = frozenset({"", "python", "python3"})
 
 
-def current_kernel() -> KernelSpec:
-    """Give the kernel of the interpreter that runs nbpipe."""
+def current_kernel(python: str = "") -> KernelSpec:
+    """Give the kernel of a Python, by default of the one that runs nbpipe."""
     return KernelSpec(
-        argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+        argv=[python or sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
         display_name="Python 3",
         language="python",
     )

@@ -77,6 +77,11 @@ class LocalBlobs:
             file.seek(0)
         return file
 
+    def verify(self, digest: Digest) -> None:
+        """Read all of the blob, whatever was noted of it before."""
+        with self._open(digest) as file:
+            self._check(digest, _digest_of(file), os.fstat(file.fileno()))
+
     def size(self, digest: Digest) -> int | None:
         """Give the size in bytes, or None when there is no such blob."""
         try:

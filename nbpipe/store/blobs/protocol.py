@@ -43,6 +43,14 @@ class BlobStore(Protocol):
         """Open the bytes for streaming."""
         ...
 
+    def verify(self, digest: Digest) -> None:
+        """Read all of the blob, whatever was noted of it before.
+
+        Raises:
+            CorruptStoreError: it is gone, or is not what its digest says.
+        """
+        ...
+
     def size(self, digest: Digest) -> int | None:
         """Give the size in bytes, or None when there is no such blob."""
         ...

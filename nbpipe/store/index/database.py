@@ -24,7 +24,8 @@ from nbpipe.errors import (
     NotFoundError,
     StoreUnavailableError,
 )
-from nbpipe.store.index.migrations import APPLICATION_ID, FORMAT, MIGRATIONS
+from nbpipe.store.index.audit import begin_log
+from nbpipe.store.index.migrations import APPLICATION_ID, AUDITED_FROM, FORMAT, MIGRATIONS
 from nbpipe.store.unavailable import store_unavailable
 
 # A row holds what SQLite gives; `rows.py` turns rows into the model, where types are known.
@@ -93,6 +94,19 @@ class Database:
                 yield
                 with self._explained():
                     connection.execute("COMMIT" if keep else "ROLLBACK")
+            finally:
+                if connection.in_transaction:
+                    with suppress(sqlite3.Error):
+                        connection.execute("ROLLBACK")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that the block reads be of one moment, whatever others write meanwhile."""
+        with self._connection() as connection:
+            with self._explained():
+                connection.execute("BEGIN")
+            try:
+                yield
             finally:
                 if connection.in_transaction:
                     with suppress(sqlite3.Error):
@@ -217,6 +231,8 @@ def _migrate(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
         if found == 0:
             connection.execute("INSERT INTO store (id) VALUES (?)", (os.urandom(16).hex(),))
+        if found < AUDITED_FROM <= FORMAT:
+            begin_log(_Migration(connection))
         if found < FORMAT:
             connection.execute(f"PRAGMA user_version = {FORMAT}")
         connection.execute("COMMIT")
@@ -224,6 +240,19 @@ def _migrate(connection: sqlite3.Connection) -> None:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+class _Migration:
+    """The statements of a migration, for code that writes more than statements can say."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def read(self, statement: str, parameters: Sequence[SqlValue] = ()) -> list[Row]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+    def write(self, statement: str, parameters: Sequence[SqlValue] = ()) -> None:
+        self._connection.execute(statement, parameters)
 
 
 def _format(connection: sqlite3.Connection) -> int:

@@ -1,7 +1,8 @@
 """The tables, and how an older index becomes a current one.
 
 The format number is SQLite's `user_version`. To change the tables: append the statements that
-turn format N into N + 1 to `MIGRATIONS`; never edit an entry that was released.
+turn format N into N + 1 to `MIGRATIONS`; never edit an entry that was released. What the audit log
+tells of (`audit.py`) must stay as it is, or the log would say that somebody tampered with it.
 
 ::
 
@@ -151,6 +152,27 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT, WITHOUT ROWID""",
         "CREATE INDEX result_outputs_by_version ON result_outputs (version)",
     ),
+    (
+        # Lineage: which cells a step had in that run.
+        "ALTER TABLE step_runs ADD COLUMN cell_numbers TEXT NOT NULL DEFAULT '[]'",
+        # And what it was seen to depend on besides its key.
+        "ALTER TABLE step_runs ADD COLUMN observed TEXT NOT NULL DEFAULT '{}'",
+        # The audit log: see `audit.py`. AUTOINCREMENT remembers the last number ever given out.
+        """CREATE TABLE audit_log (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            time TEXT NOT NULL,
+            who TEXT NOT NULL,
+            event TEXT NOT NULL,
+            facts TEXT NOT NULL,
+            previous TEXT NOT NULL,
+            digest TEXT NOT NULL
+        ) STRICT""",
+        """CREATE TRIGGER audit_log_is_not_changed BEFORE UPDATE ON audit_log
+           BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
+        """CREATE TRIGGER audit_log_is_not_shortened BEFORE DELETE ON audit_log
+           BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
+    ),
 )
 
 FORMAT: Final = len(MIGRATIONS)
+AUDITED_FROM: Final = 4  # The format that brought the audit log.

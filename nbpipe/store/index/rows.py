@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any
 
 from nbpipe.model.artifact import ArtifactKey, ArtifactVersion, Format, StoredValue, Summary
 from nbpipe.model.digest import Digest
@@ -68,11 +69,17 @@ def step_run_from_row(row: Row, outputs: Mapping[Variable, ArtifactVersion]) -> 
         reason=row["reason"],
         outputs=outputs,
         unbound=tuple(json.loads(row["unbound"])),
-        failure=StepFailure(**json.loads(row["failure"])) if row["failure"] else None,
+        failure=_failure(json.loads(row["failure"])) if row["failure"] else None,
         cells=Digest(row["cells"]) if row["cells"] else None,
         executed_notebook=row["executed_notebook"],
         notes=tuple(json.loads(row["notes"])),
+        cell_numbers=tuple(json.loads(row["cell_numbers"])),
+        observed=json.loads(row["observed"]),
     )
+
+
+def _failure(content: dict[str, Any]) -> StepFailure:
+    return StepFailure(**{**content, "unstorable": tuple(content.get("unstorable", ()))})
 
 
 def step_run_values(step_run: StepRun) -> dict[str, SqlValue]:
@@ -91,6 +98,8 @@ def step_run_values(step_run: StepRun) -> dict[str, SqlValue]:
         "cells": step_run.cells,
         "executed_notebook": step_run.executed_notebook,
         "notes": text_from_json(list(step_run.notes)),
+        "cell_numbers": text_from_json(list(step_run.cell_numbers)),
+        "observed": text_from_json(step_run.observed),
     }
 
 

@@ -90,15 +90,15 @@ def version_id(database: Database, key: ArtifactKey, number: int) -> int | None:
     return rows[0]["id"] if rows else None
 
 
-def move_tag(database: Database, version: int, tag: str) -> None:
-    """Give a tag to one version and take it from the others of its series."""
-    database.write(
-        """DELETE FROM tags WHERE name = ? AND version IN (
-               SELECT other.id FROM versions AS this
-               JOIN versions AS other USING (pipeline, variable) WHERE this.id = ?)""",
+def versions_with_tag(database: Database, version: int, tag: str) -> list[int]:
+    """Give the row ids of the versions of the same series, this one included, with a tag."""
+    rows = database.read(
+        """SELECT other.id FROM versions AS this
+           JOIN versions AS other USING (pipeline, variable)
+           JOIN tags ON tags.version = other.id AND name = ? WHERE this.id = ?""",
         (tag, version),
     )
-    add_tag(database, version, tag)
+    return [row["id"] for row in rows]
 
 
 def add_tag(database: Database, version: int, tag: str) -> None:
