@@ -1,0 +1,58 @@
+"""How often is a pipeline silently wrong? `python -m tests.fuzz --count 1000 --seed 0`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.fuzz.campaign import Tally, run, shrunk, workers
+from tests.fuzz.generate import generate
+from tests.fuzz.moves import TOPICS
+
+
+def main() -> int:
+    """Judge random notebooks, and print the table; 1 when a pipeline was wrong."""
+    asked = _asked()
+    if asked.show:
+        case = generate(asked.seed, without=asked.without)
+        with workers(1) as pool:
+            outcome = pool.submit(_outcome_of, case).result()
+            small, verdict = pool.submit(shrunk, case, outcome).result()
+        print(case if asked.whole else small, *verdict.why, verdict.outcome, sep="\n\n")
+        return 0
+    tally = Tally()
+    seeds = range(asked.seed, asked.seed + asked.count)
+    results = run(seeds, without=asked.without, jobs=asked.jobs, yardstick=not asked.no_yardstick)
+    for result in results:
+        tally.add(result)
+        if tally.wrong and tally.wrong[-1] is result:
+            print(f"{result.seed}: {result.verdict.outcome}: {result.verdict.why[0][:300]}", flush=True)
+    print(tally.table())
+    return 1 if tally.wrong else 0
+
+
+def _outcome_of(case):
+    from tests.fuzz.judge import judge
+
+    return judge(case).outcome
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--count", type=int, default=200, help="how many notebooks")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first notebook")
+    parser.add_argument("--jobs", type=int, default=2, help="how many at once")
+    parser.add_argument(
+        "--without",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        help="topics to leave out: " + ", ".join(topic.name for topic in TOPICS),
+    )
+    parser.add_argument("--no-yardstick", action="store_true", help="leave out names only")
+    parser.add_argument("--show", action="store_true", help="one notebook, as small as it gets")
+    parser.add_argument("--whole", action="store_true", help="with --show: as it was made")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
