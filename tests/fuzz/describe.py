@@ -33,14 +33,15 @@ def describe(value: object) -> str:
         return "".join(_parts(value, {}))[:_LONGEST]
 
 
-def _parts(value: Any, seen: dict[int, int]) -> Iterator[str]:
+def _parts(value: Any, seen: dict[int, tuple[int, Any]]) -> Iterator[str]:
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, range)):
         yield f"{type(value).__name__} {value!r}"
         return
     if id(value) in seen:
-        yield f"#{seen[id(value)]}"
+        yield f"#{seen[id(value)][0]}"
         return
-    seen[id(value)] = len(seen)
+    # Kept, so that no other object gets its id meanwhile.
+    seen[id(value)] = len(seen), value
     yield f"{type(value).__qualname__}("
     for part in _inside(value):
         yield from (part,) if isinstance(part, str) else _parts(part[0], seen)

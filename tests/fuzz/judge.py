@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+
+import numpy
 
 from nbpipe.api import runs
 from nbpipe.errors import NbpipeError
@@ -23,7 +27,7 @@ from tests.fuzz.names_only import shown_by_names_only
 from tests.fuzz.processes import EndedError, ForkingExecutor, Json, Ran, in_fork, run_cells
 
 
-_CELL_FILE = re.compile(r"<ipython-input-[^>]*>:\d+")
+_OF_THE_KERNEL = re.compile(r"<ipython-input-[^>]*>:\d+|0x[0-9a-f]{6,}")
 
 
 class Outcome(StrEnum):
@@ -56,18 +60,41 @@ class Verdict:
 def judge(case: Case, *, executor: Executor | None = None, again: bool = False) -> Verdict:
     """Judge a case; `again` runs the pipeline a second time, when every result must be reused."""
     with _directories() as (plain, piped):
-        case.write(plain)
         try:
-            expected = in_fork(lambda: run_cells(case.sources, directory=plain, look=describe_all))
-        except EndedError as error:
+            expected = _run_plainly(case, plain, luck=1)
+            if _run_plainly(case, _cleared(plain), luck=2) != expected:
+                return Verdict(outcome=Outcome.INVALID, why=("it depends on chance",))
+        except (EndedError, _RaisesError) as error:
             return Verdict(outcome=Outcome.INVALID, why=(str(error),))
-        if expected.error is not None:
-            error_name = f"{expected.error['ename']}: {expected.error['evalue']}"
-            return Verdict(outcome=Outcome.INVALID, why=(error_name,))
         try:
             return _compare(case, expected, piped, executor, again=again)
         except Exception as error:
             return Verdict(outcome=Outcome.CRASH, why=(f"{type(error).__name__}: {error}",))
+
+
+class _RaisesError(Exception):
+    """The notebook itself raises."""
+
+
+def _run_plainly(case: Case, directory: Path, *, luck: int) -> Ran:
+    """Run the notebook from top to bottom; `luck` is what random generators have nobody seeds."""
+    case.write(directory)
+
+    def run() -> Ran:
+        random.seed(luck)
+        numpy.random.seed(luck)
+        return run_cells(case.sources, directory=directory, look=describe_all)
+
+    ran: Ran = in_fork(run)
+    if ran.error is not None:
+        raise _RaisesError(f"{ran.error['ename']}: {ran.error['evalue']}")
+    return replace(ran, outputs=[_normal(outputs) for outputs in ran.outputs])
+
+
+def _cleared(directory: Path) -> Path:
+    shutil.rmtree(directory)
+    directory.mkdir()
+    return directory
 
 
 def _compare(
@@ -106,7 +133,7 @@ def _verdict(
     differences = [
         f"cell {number} shows {_short(is_)} for {_short(was)}"
         for number, (cell, is_, was) in enumerate(
-            zip(case.cells, shown, map(_normal, expected.outputs), strict=True), start=1
+            zip(case.cells, shown, expected.outputs, strict=True), start=1
         )
         if cell.step and is_ != was
     ]
@@ -182,12 +209,19 @@ def _shown(notebook: Mapping[str, Any]) -> list[list[Json]]:
 
 
 def _normal(outputs: list[Json]) -> list[Json]:
-    """Leave out what differs between any two kernels: numbers, and the names of cells in warnings."""
-    normal = [{**output, "execution_count": None} for output in outputs]
-    for output in normal:
-        if output.get("name") == "stderr":
-            output["text"] = _CELL_FILE.sub("<cell>", output["text"])
-    return normal
+    """Leave out what differs between any two kernels: numbers, addresses, and names of cells."""
+    return [
+        {
+            **output,
+            "execution_count": None,
+            "text": _OF_THE_KERNEL.sub("", output.get("text", "")),
+            "data": {
+                kind: _OF_THE_KERNEL.sub("", text) if isinstance(text, str) else text
+                for kind, text in output.get("data", {}).items()
+            },
+        }
+        for output in outputs
+    ]
 
 
 def _short(outputs: list[Json]) -> str:
