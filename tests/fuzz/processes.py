@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import io
+import multiprocessing
 import os
 import pickle
 import signal
@@ -56,6 +57,9 @@ class EndedError(Exception):
 
 def in_fork(work: Callable[[], Any]) -> Any:
     """Do work in a fork of this process, and give what it returns."""
+    asker = multiprocessing.parent_process()
+    if asker is not None and not asker.is_alive():
+        os._exit(1)  # A worker whose campaign was killed.
     answer, asked = os.pipe()
     child = os.fork()
     if child == 0:

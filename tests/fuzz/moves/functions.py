@@ -17,7 +17,6 @@ FUNCTIONS = Topic(
         "traced": "def traced(f):\n    @functools.wraps(f)\n    def call(*args):\n        call.calls += 1\n        log.append(f.__name__)\n"
         "        return f(*args)\n    call.calls = 0\n    return call",
         "square": "@traced\ndef square(x):\n    return x * x + scale",
-        "cached": "@functools.lru_cache\ndef cached(x):\n    log.append(x)\n    return x * 2",
         "ping": "def ping(n):\n    return pong(n - 1) if n > 0 else scale",
         "pong": "def pong(n):\n    log.append('pong')\n    return ping(n - 1) if n > 0 else -scale",
         "apply": "def apply(f, *args, **named):\n    return f(*args, **named)",
@@ -71,9 +70,6 @@ FUNCTIONS = Topic(
         "$list = collect($k, $list2)",
         "$number = square($k)",
         "$number = square.calls",
-        "cached($k)",
-        "$number = cached($k) + cached.cache_info().hits",
-        "cached.cache_clear()",
         "$number = ping($k)",
         "apply($list.append, $k)",
         "apply(note, $number)",

@@ -82,8 +82,6 @@ DYNAMIC = Topic(
         "vars()['$list'] = [$k]",
         "$number = len(globals()['$list'])",
         "for name in ('$list', '$list2'):\n    globals()[name].append($k)",
-        "setattr(sys.modules['__main__'], '$number', $k)",
-        "import __main__\n__main__.$text = 'main$k'",
         "code = compile('$list += [$k]', 'text', 'exec')\nexec(code)",
         "space = {'x': $list}\nexec('x.append($k)', space)",
         "space = {}\nexec('y = $k', space)\n$number = space['y']",

@@ -1,0 +1,30 @@
+"""Moves that are known to come out wrong, each with a case in `test_known_wrong.py`.
+
+A move goes home to its topic when its defect is mended.
+"""
+
+from tests.fuzz.moves.topic import Topic
+
+OPEN_DEFECTS = Topic(
+    name="open_defects",
+    imports="import functools\nimport random\nimport sys\nimport numpy as np",
+    seeds="random.seed(0)\nnp.random.seed(0)",
+    definitions={
+        "cached": "@functools.lru_cache\ndef cached(x):\n    log.append(x)\n    return x * 2",
+    },
+    variables={"saved": {"saved1": ("saved1 = random.getstate()",)}},
+    shows={"saved": "len($_)"},
+    moves=(
+        "saved1 = random.getstate()",
+        "random.setstate(saved1)",
+        "kept = np.random.get_state()\nnp.random.rand()\nnp.random.set_state(kept)",
+        "$number = random.random()",
+        "setattr(sys.modules['__main__'], '$number', $k)",
+        "import __main__\n__main__.$text = 'main$k'",
+        "cached($k)",
+        "$number = cached($k) + cached.cache_info().hits",
+        "cached.cache_clear()",
+        "$list.append($k)",
+        "$number += 1",
+    ),
+)
