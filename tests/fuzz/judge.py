@@ -17,7 +17,7 @@ import numpy
 
 from nbpipe.api import runs
 from nbpipe.errors import NbpipeError
-from nbpipe.model.run import Run, RunState
+from nbpipe.model.run import Run, RunState, StepState
 from nbpipe.runner.executors.protocol import Executor
 from nbpipe.runner.listening import PipelineRevised
 from nbpipe.workspace import open_workspace, read_notebook
@@ -67,7 +67,7 @@ def judge(case: Case, *, executor: Executor | None = None, again: bool = False) 
         except (EndedError, _RaisesError) as error:
             return Verdict(outcome=Outcome.INVALID, why=(str(error),))
         try:
-            return _compare(case, expected, piped, executor, again=again)
+            return _compare(case, expected, (plain, piped), executor, again=again)
         except Exception as error:
             return Verdict(outcome=Outcome.CRASH, why=(f"{type(error).__name__}: {error}",))
 
@@ -98,8 +98,9 @@ def _cleared(directory: Path) -> Path:
 
 
 def _compare(
-    case: Case, expected: Ran, directory: Path, executor: Executor | None, *, again: bool
+    case: Case, expected: Ran, places: tuple[Path, Path], executor: Executor | None, *, again: bool
 ) -> Verdict:
+    plain, directory = places
     try:
         workspace = open_workspace(case.write(directory))
     except NbpipeError as error:
@@ -116,7 +117,7 @@ def _compare(
         shown = _shown(read_notebook(store.root / run.executed_notebook))
         verdict = _verdict(case, expected, run, shown, steps)
         if again and verdict.outcome is Outcome.EQUAL:
-            verdict = _verdict_on_reuse(case, directory, run, shown, steps)
+            verdict = _verdict_on_reuse(case, directory, run, shown, steps, plain)
     return Verdict(
         outcome=verdict.outcome,
         why=verdict.why,
@@ -187,20 +188,31 @@ def _different_values(
     return differences
 
 
-def _verdict_on_reuse(
-    case: Case, directory: Path, run: Run, shown: Sequence[list[Json]], executor: Executor
+def _verdict_on_reuse(  # noqa: PLR0913 - all of one run, and how to make another
+    case: Case,
+    directory: Path,
+    run: Run,
+    shown: Sequence[list[Json]],
+    executor: Executor,
+    plain: Path,
 ) -> Verdict:
-    """Run again, as a new process would: all results are reused, and cells show the same."""
+    """Run again, as a new process would.
+
+    Results are reused, and cells show the same. Only where a file of the notebook's own made it
+    run anew may it show something else: what the notebook shows when it runs again there.
+    """
     workspace = open_workspace(directory / "book.ipynb")
     with closing(workspace.open_store()) as store:
-        once_more = runs.run(
-            workspace, store, executor=executor, options=runs.RunOptions(jobs=1)
-        )
+        once_more = runs.run(workspace, store, executor=executor, options=runs.RunOptions(jobs=1))
         shown_again = _shown(read_notebook(store.root / once_more.executed_notebook))
-    states = {step.step: step.state.value for step in once_more.steps}
-    if once_more.state is not run.state or shown_again != shown:
-        return Verdict(outcome=Outcome.SILENT, why=("the second run shows something else",))
-    ran = sorted(step for step, state in states.items() if state != "reused")
+    if once_more.state is not run.state:
+        return Verdict(outcome=Outcome.SILENT, why=("the second run does not succeed",))
+    ran = sorted(step.step for step in once_more.steps if step.state is not StepState.REUSED)
+    if shown_again != shown:
+        anew = in_fork(lambda: run_cells(case.sources, directory=plain))
+        steps = [place for place, cell in enumerate(case.cells) if cell.step]
+        if not ran or any(shown_again[n] != _normal(anew.outputs[n]) for n in steps):
+            return Verdict(outcome=Outcome.SILENT, why=("the second run shows something else",))
     return Verdict(outcome=Outcome.EQUAL, why=(f"ran twice: {' '.join(ran)}",) if ran else ())
 
 
