@@ -112,9 +112,7 @@ class StepIo:
                     self._namespace[name] = value
             mark_streams()
             self._loaded_beside = {
-                name: self._namespace[name]
-                for name in self._definitions
-                if name in self._namespace
+                name: self._namespace[name] for name in self._definitions if name in self._namespace
             }
             names = [value.variable for value in values if not is_stream(value.variable)]
             self._inputs.update(names)

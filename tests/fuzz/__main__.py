@@ -6,7 +6,9 @@ import argparse
 import sys
 
 from tests.fuzz.campaign import Tally, run, shrunk, workers
+from tests.fuzz.case import Case
 from tests.fuzz.generate import generate
+from tests.fuzz.judge import Outcome, judge
 from tests.fuzz.moves import TOPICS
 
 
@@ -26,14 +28,15 @@ def main() -> int:
     for result in results:
         tally.add(result)
         if tally.wrong and tally.wrong[-1] is result:
-            print(f"{result.seed}: {result.verdict.outcome}: {result.verdict.why[0][:300]}", flush=True)
+            verdict = result.verdict
+            print(f"{result.seed}: {verdict.outcome}: {verdict.why[0][:300]}", flush=True)
+        elif tally.valid % 100 == 0:
+            print(f"… {tally.valid}", flush=True)
     print(tally.table())
     return 1 if tally.wrong else 0
 
 
-def _outcome_of(case):
-    from tests.fuzz.judge import judge
-
+def _outcome_of(case: Case) -> Outcome:
     return judge(case).outcome
 
 

@@ -83,6 +83,8 @@ def _inside(value: Any) -> Iterator[str | tuple[Any]]:
             yield value.__name__
         case _ if module == "numpy":
             yield from _array_inside(value)
+        case _ if module == "matplotlib":
+            pass  # What it shows is for cells to say.
         case _ if module == "pandas":
             yield from _frame_inside(value)
         case _:

@@ -6,17 +6,18 @@ import random
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import numpy
+import numpy as np
 
 from nbpipe.api import runs
-from nbpipe.errors import NbpipeError
+from nbpipe.errors import CompilationError, NbpipeError
+from nbpipe.model.diagnostic import Diagnostic, Severity
 from nbpipe.model.run import Run, RunState, StepState
 from nbpipe.runner.executors.protocol import Executor
 from nbpipe.runner.listening import PipelineRevised
@@ -25,7 +26,6 @@ from tests.fuzz.case import Case
 from tests.fuzz.describe import describe_all
 from tests.fuzz.names_only import shown_by_names_only
 from tests.fuzz.processes import EndedError, ForkingExecutor, Json, Ran, in_fork, run_cells
-
 
 _OF_THE_KERNEL = re.compile(r"<ipython-input-[^>]*>:\d+|0x[0-9a-f]{6,}")
 
@@ -68,6 +68,9 @@ def judge(case: Case, *, executor: Executor | None = None, again: bool = False) 
             return Verdict(outcome=Outcome.INVALID, why=(str(error),))
         try:
             return _compare(case, expected, (plain, piped), executor, again=again)
+        except CompilationError as error:
+            # What a run finds out can show that steps have no order, or a value no way to travel.
+            return _refused(error.diagnostics)
         except Exception as error:
             return Verdict(outcome=Outcome.CRASH, why=(f"{type(error).__name__}: {error}",))
 
@@ -82,7 +85,7 @@ def _run_plainly(case: Case, directory: Path, *, luck: int) -> Ran:
 
     def run() -> Ran:
         random.seed(luck)
-        numpy.random.seed(luck)
+        np.random.seed(luck)
         return run_cells(case.sources, directory=directory, look=describe_all)
 
     ran: Ran = in_fork(run)
@@ -106,8 +109,7 @@ def _compare(
     except NbpipeError as error:
         return Verdict(outcome=Outcome.CRASH, why=(str(error),))
     if workspace.compilation.pipeline is None:
-        codes = {diagnostic.code for diagnostic in workspace.compilation.errors}
-        return Verdict(outcome=Outcome.REFUSED, why=tuple(sorted(codes)))
+        return _refused(workspace.compilation.diagnostics)
     listener = _Listener()
     steps = executor or ForkingExecutor(look=describe_all)
     with closing(workspace.open_store()) as store:
@@ -140,9 +142,12 @@ def _verdict(
     ]
     if not differences and isinstance(executor, ForkingExecutor):
         differences = list(_different_values(case, expected, run, executor.seen))
-    return Verdict(
-        outcome=Outcome.SILENT if differences else Outcome.EQUAL, why=tuple(differences)
-    )
+    return Verdict(outcome=Outcome.SILENT if differences else Outcome.EQUAL, why=tuple(differences))
+
+
+def _refused(diagnostics: Iterable[Diagnostic]) -> Verdict:
+    codes = {each.code for each in diagnostics if each.severity is Severity.ERROR}
+    return Verdict(outcome=Outcome.REFUSED, why=tuple(sorted(codes)))
 
 
 def _verdict_on_failure(run: Run) -> Verdict:
@@ -188,7 +193,7 @@ def _different_values(
     return differences
 
 
-def _verdict_on_reuse(  # noqa: PLR0913 - all of one run, and how to make another
+def _verdict_on_reuse(
     case: Case,
     directory: Path,
     run: Run,

@@ -1,14 +1,15 @@
 """Cells in processes of their own, each forked from one that has everything imported.
 
-This stands in for papermill and ipykernel, and for nothing else: what a fork runs are the cells of a
-step notebook, in IPython, with nbpipe's own kernel code; who asks for it is nbpipe's own runner. A
-process ends with its step, so whatever lives in a process (modules, settings, environment, working
-directory, random streams) is gone then, as it is when a kernel ends.
+This stands in for papermill and ipykernel, and for nothing else: what a fork runs are the cells of
+a step notebook, in IPython, with nbpipe's own kernel code; who asks for it is nbpipe's own runner.
+A process ends with its step, so whatever lives in a process (modules, settings, environment,
+working directory, random streams) is gone then, as it is when a kernel ends.
 """
 
 from __future__ import annotations
 
 import gc
+import importlib
 import io
 import multiprocessing
 import os
@@ -249,45 +250,35 @@ class _Text(io.TextIOBase):
         return True
 
 
-_warm: _Shell | None = None
+# What notebooks import here, and what only IPython or nbpipe do, late.
+_MODULES = """numpy pandas pandas.io.formats.html matplotlib.pyplot sklearn.linear_model
+sklearn.model_selection sklearn.utils nbpipe.kernel""".split()
+
+_warm: list[_Shell] = []
 
 
 def warm_up() -> None:
     """Import what notebooks of ours import, and make the shell, so that forks need not."""
-    global _warm
-    if _warm is not None:
+    if _warm:
         return
-    import matplotlib
-    import matplotlib.pyplot
-    import numpy
-    import pandas
-    import sklearn.linear_model
-    import sklearn.model_selection
-    import sklearn.utils
-
-    import nbpipe.kernel
-
-    matplotlib.use("Agg")
-    used = (matplotlib.pyplot, sklearn.linear_model, sklearn.model_selection, sklearn.utils)
-    assert all((*used, nbpipe.kernel, numpy, pandas.DataFrame({"a": [1]})._repr_html_()))
+    os.environ["MPLBACKEND"] = "Agg"
+    for name in _MODULES:
+        importlib.import_module(name)
     main, stdout, hook = sys.modules["__main__"], sys.stdout, sys.excepthook
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _warm = _Shell.instance()
-    _warm.history_manager.enabled = False
-    _warm.display_pub = _Publisher(parent=_warm)
+        shell = _Shell.instance()
+    shell.history_manager.enabled = False
+    shell.display_pub = _Publisher(parent=shell)
     sys.stdout, sys.excepthook = stdout, hook
-    _notebook_main["module"], sys.modules["__main__"] = sys.modules["__main__"], main
+    sys.modules["__main__"] = main
+    _warm.append(shell)
     gc.collect()
     gc.freeze()
 
 
-_notebook_main: dict[str, Any] = {}
-
-
 def _shell() -> _Shell:
     warm_up()
-    assert _warm is not None
     # The notebook is the main module of its kernel: its classes live there.
-    sys.modules["__main__"] = _notebook_main["module"]
-    return _warm
+    sys.modules["__main__"] = _warm[0].user_module
+    return _warm[0]

@@ -1,4 +1,4 @@
-"""The smallest notebook that still has an outcome: cells, then lines, are left out while it stays."""
+"""The smallest notebook with an outcome: cells, then lines, are left out while it stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways to change an input in place, and ways that only look like it: nothing is missed, nothing made up.
+"""Ways to change an input in place, and ways that only look like it: none is missed, none made up.
 
 Each case runs through the real loading and saving of a step. What really changed is established
 beside it, by describing the variables before and after the body in one plain namespace.

@@ -15,11 +15,20 @@ ARRAYS = Topic(
         "array": {
             "x1": ("x1 = np.arange(6)", "x1 = np.arange(12)[::2]", "x1 = np.arange(6, dtype='i4')"),
             "x2": ("x2 = x1[2:]", "x2 = x1.reshape(2, 3)", "x2 = x1[::-1]", "x2 = x1.copy()"),
-            "x3": ("x3 = np.ones((2, 3))", "x3 = x1.reshape(2, 3).T", "x3 = np.asfortranarray(np.eye(3))"),
+            "x3": (
+                "x3 = np.ones((2, 3))",
+                "x3 = x1.reshape(2, 3).T",
+                "x3 = np.asfortranarray(np.eye(3))",
+            ),
             "x4": ("x4 = np.zeros(4, dtype=[('a', 'i4'), ('b', 'f8')])['a']", "x4 = x1[x1 > 2]"),
         },
         "records": {"r1": ("r1 = np.zeros(3, dtype=[('a', 'i4'), ('b', 'f8')])",)},
-        "objects": {"o1": ("o1 = np.array([[1], [2], None], dtype=object)", "o1 = np.array([l1, l2, 0], dtype=object)")},
+        "objects": {
+            "o1": (
+                "o1 = np.array([[1], [2], None], dtype=object)",
+                "o1 = np.array([l1, l2, 0], dtype=object)",
+            )
+        },
     },
     shows={
         "array": "($_.dtype.str, $_.tolist())",

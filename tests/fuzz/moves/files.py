@@ -12,7 +12,10 @@ FILES = Topic(
         "slurp": "def slurp(name):\n    return open(name).read() if os.path.exists(name) else 'none'",
     },
     variables={
-        "path": {"w3": ("w3 = 'out.txt'", "w3 = pathlib.Path('out.txt')"), "w4": ("w4 = f'out{n1}.txt'", "w4 = os.path.join('.', 'out.txt')")},
+        "path": {
+            "w3": ("w3 = 'out.txt'", "w3 = pathlib.Path('out.txt')"),
+            "w4": ("w4 = f'out{n1}.txt'", "w4 = os.path.join('.', 'out.txt')"),
+        },
     },
     shows={"path": "(str($_), slurp($_))"},
     moves=(

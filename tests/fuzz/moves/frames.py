@@ -26,7 +26,10 @@ FRAMES = Topic(
                 "f3 = pd.DataFrame({'a': [[1], [2], l1]})",
             ),
         },
-        "series": {"z1": ("z1 = f1['a']", "z1 = pd.Series([1, 2, 3], name='z')"), "z2": ("z2 = z1", "z2 = f2['a'].copy()", "z2 = f1.loc[:, 'a']")},
+        "series": {
+            "z1": ("z1 = f1['a']", "z1 = pd.Series([1, 2, 3], name='z')"),
+            "z2": ("z2 = z1", "z2 = f2['a'].copy()", "z2 = f1.loc[:, 'a']"),
+        },
         "index": {"i1": ("i1 = f1.index", "i1 = pd.Index([0, 1, 2], name='i')")},
     },
     shows={
@@ -88,7 +91,6 @@ FRAMES = Topic(
         "held = $dict.get('f')\nif held is not None:\n    held['h'] = $k",
         "$dict['f'] = $frame.copy()",
         "$index = $frame.index",
-        "$index.name = 'x$k'",
         "$index = $index.rename('y')",
         "memory = $frame['a'].to_numpy()\n$number = len(memory)",
         "$frame = pd.DataFrame($frame2.to_dict('list'))",

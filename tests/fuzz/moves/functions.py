@@ -29,13 +29,19 @@ FUNCTIONS = Topic(
         "scale": {"scale": ("scale = 3", "scale = len('abc')")},
         "counter": {"counter": ("counter = 0",)},
         "log": {"log": ("log = []", "log = l1")},
-        "adder": {"add1": ("add1 = make_adder(1)",), "add2": ("add2 = make_adder(2)", "add2 = add1")},
+        "adder": {
+            "add1": ("add1 = make_adder(1)",),
+            "add2": ("add2 = make_adder(2)", "add2 = add1"),
+        },
         "ups": {"up1": ("up1, now1 = make_counter()",)},
         "nows": {"now1": ("up1, now1 = make_counter()",)},
         "table": {"m1": ("m1 = {'f': lambda x: x + scale, 'g': make_adder(5)}",)},
         "partial": {"h1": ("h1 = functools.partial(pow, 2)", "h1 = functools.partial(push, l1)")},
         "later": {"v1": ("v1 = Later(lambda x: x * scale)", "v1 = Later(make_adder(3))")},
-        "lambda": {"f4": ("f4 = lambda x: [x, scale, counter]",), "f5": ("f5 = lambda x, seen=[]: seen.append(x) or seen[:]",)},
+        "lambda": {
+            "f4": ("f4 = lambda x: [x, scale, counter]",),
+            "f5": ("f5 = lambda x, seen=[]: seen.append(x) or seen[:]",),
+        },
     },
     shows={
         "scale": "$_",

@@ -13,9 +13,23 @@ ITERATORS = Topic(
     variables={
         "iterator": {
             "it1": ("it1 = iter([1, 2, 3, 4])", "it1 = iter(l1)", "it1 = enumerate('abcd')"),
-            "it2": ("it2 = it1", "it2 = zip(l1, 'abc')", "it2 = iter(range(9))", "it2 = itertools.count()"),
-            "it3": ("it3 = itertools.chain(l1, it2)", "it3 = map(str, it1)", "it3 = reversed([1, 2, 3])", "it3 = itertools.cycle(l1)"),
-            "it4": ("it4 = Steps(5)", "it4 = filter(None, [0, 1, 2])", "it4 = iter({'a': 1, 'b': 2})"),
+            "it2": (
+                "it2 = it1",
+                "it2 = zip(l1, 'abc')",
+                "it2 = iter(range(9))",
+                "it2 = itertools.count()",
+            ),
+            "it3": (
+                "it3 = itertools.chain(l1, it2)",
+                "it3 = map(str, it1)",
+                "it3 = reversed([1, 2, 3])",
+                "it3 = itertools.cycle(l1)",
+            ),
+            "it4": (
+                "it4 = Steps(5)",
+                "it4 = filter(None, [0, 1, 2])",
+                "it4 = iter({'a': 1, 'b': 2})",
+            ),
         }
     },
     shows={"iterator": "list(itertools.islice($_, 1))"},

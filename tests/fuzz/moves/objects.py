@@ -30,10 +30,16 @@ OBJECTS = Topic(
         "Calls": "class Calls:\n    def __init__(self):\n        self.count = 0\n    def __call__(self, *args):\n        self.count += 1\n        return self.count",
     },
     variables={
-        "box": {"b1": ("b1 = Box([7])", "b1 = Box(l2)"), "b2": ("b2 = Box([])", "b2 = Lid([1])", "b2 = b1")},
+        "box": {
+            "b1": ("b1 = Box([7])", "b1 = Box(l2)"),
+            "b2": ("b2 = Box([])", "b2 = Lid([1])", "b2 = b1"),
+        },
         "tally": {"y1": ("y1 = Tally()", "y1 = Tally(a=1)")},
         "slots": {"k1": ("k1 = Slots(1, [2])", "k1 = Slots(l1, l1)")},
-        "point": {"p1": ("p1 = Point()", "p1 = Point(2, [1])"), "p2": ("p2 = p1", "p2 = dataclasses.replace(p1, x=5)")},
+        "point": {
+            "p1": ("p1 = Point()", "p1 = Point(2, [1])"),
+            "p2": ("p2 = p1", "p2 = dataclasses.replace(p1, x=5)"),
+        },
         "bag": {"g1": ("g1 = SimpleNamespace(a=1, l=[1])", "g1 = SimpleNamespace(a=l1)")},
         "colour": {"c1": ("c1 = Colour.RED",)},
         "node": {"e1": ("e1 = Node(1)",), "e2": ("e2 = Node(2, e1)",)},

@@ -24,6 +24,8 @@ OPEN_DEFECTS = Topic(
         "cached($k)",
         "$number = cached($k) + cached.cache_info().hits",
         "cached.cache_clear()",
+        "$index.name = 'x$k'",
+        "$index = $frame.index",
         "$list.append($k)",
         "$number += 1",
     ),

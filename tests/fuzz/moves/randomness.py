@@ -16,8 +16,14 @@ RANDOMNESS = Topic(
         "reseed": "def reseed(n):\n    random.seed(n)\n    np.random.seed(n)",
     },
     variables={
-        "rng": {"rng1": ("rng1 = random.Random(1)",), "rng2": ("rng2 = rng1", "rng2 = random.Random(2)")},
-        "generator_": {"gn1": ("gn1 = np.random.default_rng(1)",), "gn2": ("gn2 = gn1", "gn2 = np.random.default_rng(2)")},
+        "rng": {
+            "rng1": ("rng1 = random.Random(1)",),
+            "rng2": ("rng2 = rng1", "rng2 = random.Random(2)"),
+        },
+        "generator_": {
+            "gn1": ("gn1 = np.random.default_rng(1)",),
+            "gn2": ("gn2 = gn1", "gn2 = np.random.default_rng(2)"),
+        },
         "state": {"rs1": ("rs1 = np.random.RandomState(3)",)},
         "dice": {"dice1": ("dice1 = Dice()", "dice1 = Dice(rng1)")},
     },
