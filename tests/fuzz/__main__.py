@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 
-from tests.fuzz.campaign import Tally, run, shrunk, workers
+from tests.fuzz.campaign import Result, Tally, run, shrunk, workers
 from tests.fuzz.case import Case
+from tests.fuzz.crashes import survives
 from tests.fuzz.generate import generate
 from tests.fuzz.judge import Outcome, judge
 from tests.fuzz.moves import TOPICS
@@ -22,9 +26,20 @@ def main() -> int:
             small, verdict = pool.submit(shrunk, case, outcome).result()
         print(case if asked.whole else small, *verdict.why, verdict.outcome, sep="\n\n")
         return 0
+    if asked.crashes:
+        return _kill_runs(asked.crashes, asked.jobs)
     tally = Tally()
     seeds = range(asked.seed, asked.seed + asked.count)
     results = run(seeds, without=asked.without, jobs=asked.jobs, yardstick=not asked.no_yardstick)
+    # Whoever ends a long campaign early still wants to know.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        _count(results, tally)
+    print(tally.table())
+    return 1 if tally.wrong else 0
+
+
+def _count(results: Iterable[Result], tally: Tally) -> None:
     for result in results:
         tally.add(result)
         if tally.wrong and tally.wrong[-1] is result:
@@ -32,8 +47,23 @@ def main() -> int:
             print(f"{result.seed}: {verdict.outcome}: {verdict.why[0][:300]}", flush=True)
         elif tally.valid % 100 == 0:
             print(f"… {tally.valid}", flush=True)
-    print(tally.table())
-    return 1 if tally.wrong else 0
+
+
+def _kill_runs(count: int, jobs: int) -> int:
+    faults = 0
+    with workers(jobs) as pool:
+        futures = {seed: pool.submit(_survives, seed) for seed in range(count)}
+        for seed, future in futures.items():
+            for fault in future.result():
+                print(f"{seed}: {fault}", flush=True)
+                faults += 1
+    print(f"{count} notebooks, four runs of each killed: {faults} faults")
+    return 1 if faults else 0
+
+
+def _survives(seed: int) -> list[str]:
+    case = generate(seed, without=("files", "modules", "settings", "open_defects"))
+    return survives(case, seed=seed) if judge(case).outcome is Outcome.EQUAL else []
 
 
 def _outcome_of(case: Case) -> Outcome:
@@ -52,6 +82,7 @@ def _asked() -> argparse.Namespace:
         help="topics to leave out: " + ", ".join(topic.name for topic in TOPICS),
     )
     parser.add_argument("--no-yardstick", action="store_true", help="leave out names only")
+    parser.add_argument("--crashes", type=int, default=0, help="kill runs of so many notebooks")
     parser.add_argument("--show", action="store_true", help="one notebook, as small as it gets")
     parser.add_argument("--whole", action="store_true", help="with --show: as it was made")
     return parser.parse_args()

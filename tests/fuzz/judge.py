@@ -91,7 +91,7 @@ def _run_plainly(case: Case, directory: Path, *, luck: int) -> Ran:
     ran: Ran = in_fork(run)
     if ran.error is not None:
         raise _RaisesError(f"{ran.error['ename']}: {ran.error['evalue']}")
-    return replace(ran, outputs=[_normal(outputs) for outputs in ran.outputs])
+    return replace(ran, outputs=[normal_outputs(outputs) for outputs in ran.outputs])
 
 
 def _cleared(directory: Path) -> Path:
@@ -116,7 +116,7 @@ def _compare(
         run = runs.run(
             workspace, store, executor=steps, listener=listener, options=runs.RunOptions(jobs=1)
         )
-        shown = _shown(read_notebook(store.root / run.executed_notebook))
+        shown = shown_by(read_notebook(store.root / run.executed_notebook))
         verdict = _verdict(case, expected, run, shown, steps)
         if again and verdict.outcome is Outcome.EQUAL:
             verdict = _verdict_on_reuse(case, directory, run, shown, steps, plain)
@@ -209,23 +209,23 @@ def _verdict_on_reuse(
     workspace = open_workspace(directory / "book.ipynb")
     with closing(workspace.open_store()) as store:
         once_more = runs.run(workspace, store, executor=executor, options=runs.RunOptions(jobs=1))
-        shown_again = _shown(read_notebook(store.root / once_more.executed_notebook))
+        shown_again = shown_by(read_notebook(store.root / once_more.executed_notebook))
     if once_more.state is not run.state:
         return Verdict(outcome=Outcome.SILENT, why=("the second run does not succeed",))
     ran = sorted(step.step for step in once_more.steps if step.state is not StepState.REUSED)
     if shown_again != shown:
         anew = in_fork(lambda: run_cells(case.sources, directory=plain))
         steps = [place for place, cell in enumerate(case.cells) if cell.step]
-        if not ran or any(shown_again[n] != _normal(anew.outputs[n]) for n in steps):
+        if not ran or any(shown_again[n] != normal_outputs(anew.outputs[n]) for n in steps):
             return Verdict(outcome=Outcome.SILENT, why=("the second run shows something else",))
     return Verdict(outcome=Outcome.EQUAL, why=(f"ran twice: {' '.join(ran)}",) if ran else ())
 
 
-def _shown(notebook: Mapping[str, Any]) -> list[list[Json]]:
-    return [_normal(cell["outputs"]) for cell in notebook["cells"]]
+def shown_by(notebook: Mapping[str, Any]) -> list[list[Json]]:
+    return [normal_outputs(cell["outputs"]) for cell in notebook["cells"]]
 
 
-def _normal(outputs: list[Json]) -> list[Json]:
+def normal_outputs(outputs: list[Json]) -> list[Json]:
     """Leave out what differs between any two kernels: numbers, addresses, and names of cells."""
     return [
         {
@@ -272,7 +272,7 @@ def judge_names_only(case: Case) -> Outcome:
     if shown is None:
         return Outcome.RAISED
     is_equal = all(
-        _normal(is_) == _normal(was)
+        normal_outputs(is_) == normal_outputs(was)
         for cell, is_, was in zip(case.cells, shown, expected.outputs, strict=True)
         if cell.step
     )
