@@ -8,10 +8,13 @@ import signal
 import tempfile
 import time
 from contextlib import closing
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
+from unittest import mock
 
 from nbpipe.api import runs
 from nbpipe.model.run import RunState
+from nbpipe.runner import loop
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.bundles import read_bundle
 from nbpipe.workspace import open_workspace, read_notebook
@@ -43,7 +46,7 @@ def survives(case: Case, *, seed: int, rounds: int = 3) -> list[str]:
             for process in running:
                 _kill(process)
             faults += [f"round {number}: {fault}" for fault in faults_of(piped / ".nbpipe")]
-        state, shown = in_fork(lambda: _run(path))
+        state, shown, _ = in_fork(lambda: _run(path))
         faults += faults_of(piped / ".nbpipe")
     if state != RunState.SUCCEEDED.value:
         faults.append(f"the last run {state}")
@@ -55,6 +58,23 @@ def survives(case: Case, *, seed: int, rounds: int = 3) -> list[str]:
         if cell.step and is_ != was
     ]
     return faults
+
+
+def states_when_the_clock_goes_back(case: Case) -> list[str]:
+    """Run a notebook, and again a day earlier; gives the states of the steps then."""
+    with tempfile.TemporaryDirectory(prefix="clock-") as place:
+        path = case.write(Path(place))
+        _, shown, _ = in_fork(lambda: _run(path))
+        with mock.patch.object(loop, "datetime", _Yesterday):
+            _, shown_again, states = in_fork(lambda: _run(path))
+        faults = faults_of(Path(place) / ".nbpipe")
+    return [*faults, *states] if shown == shown_again else ["another result"]
+
+
+class _Yesterday(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:
+        return datetime.now(tz) - timedelta(days=1)
 
 
 def faults_of(root: Path) -> list[str]:
@@ -87,13 +107,14 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def _run(path: Path) -> tuple[str, list[object]]:
+def _run(path: Path) -> tuple[str, list[object], list[str]]:
     workspace = open_workspace(path)
     with closing(workspace.open_store()) as store:
         run = runs.run(
             workspace, store, executor=ForkingExecutor(), options=runs.RunOptions(jobs=1)
         )
-        return run.state.value, shown_by(read_notebook(store.root / run.executed_notebook))
+        shown = shown_by(read_notebook(store.root / run.executed_notebook))
+        return run.state.value, shown, [step.state.value for step in run.steps]
 
 
 def _start(path: Path) -> int:

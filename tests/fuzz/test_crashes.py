@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from tests.fuzz.case import case_of
-from tests.fuzz.crashes import survives
+from tests.fuzz.crashes import states_when_the_clock_goes_back, survives
 
 CASE = case_of(
     "import numpy as np\nimport random\nrandom.seed(0)",
@@ -19,3 +19,7 @@ CASE = case_of(
 @pytest.mark.parametrize("seed", range(4))
 def test_runs_that_are_killed_leave_a_whole_store(elsewhere, seed):
     assert elsewhere(partial(survives, seed=seed), CASE) == []
+
+
+def test_results_are_reused_when_the_clock_went_back(elsewhere):
+    assert elsewhere(states_when_the_clock_goes_back, CASE) == ["reused"] * 4

@@ -20,7 +20,6 @@ SCOPES = Topic(
         "while $number > 3:\n    $number -= 3",
         "while len($list) > 6:\n    $list.pop()",
         "with contextlib.redirect_stdout(io.StringIO()) as buffer:\n    print($list)\n$text = buffer.getvalue()[:5]",
-        "with contextlib.suppress(IndexError):\n    $list[9] = $k\n    $number = $k",
         "try:\n    $list.remove($k)\nexcept ValueError as error:\n    $text = str(error)",
         "try:\n    unknown\nexcept NameError:\n    unknown = [$k]",
         "try:\n    cfg\nexcept NameError:\n    cfg = {'n': $number}\n$number = cfg['n']",

@@ -7,7 +7,7 @@ from tests.fuzz.moves.topic import Topic
 
 OPEN_DEFECTS = Topic(
     name="open_defects",
-    imports="import functools\nimport random\nimport sys\nimport numpy as np",
+    imports="import contextlib\nimport functools\nimport random\nimport sys\nimport numpy as np",
     seeds="random.seed(0)\nnp.random.seed(0)",
     definitions={
         "cached": "@functools.lru_cache\ndef cached(x):\n    log.append(x)\n    return x * 2",
@@ -21,6 +21,7 @@ OPEN_DEFECTS = Topic(
         "$number = random.random()",
         "setattr(sys.modules['__main__'], '$number', $k)",
         "import __main__\n__main__.$text = 'main$k'",
+        "with contextlib.suppress(IndexError):\n    $list[9] = $k\n    $number = $k",
         "cached($k)",
         "$number = cached($k) + cached.cache_info().hits",
         "cached.cache_clear()",
