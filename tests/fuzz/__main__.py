@@ -30,7 +30,13 @@ def main() -> int:
         return _kill_runs(asked.crashes, asked.jobs)
     tally = Tally()
     seeds = range(asked.seed, asked.seed + asked.count)
-    results = run(seeds, without=asked.without, jobs=asked.jobs, yardstick=not asked.no_yardstick)
+    results = run(
+        seeds,
+        without=asked.without,
+        jobs=asked.jobs,
+        yardstick=not asked.no_yardstick,
+        kernels=asked.kernels,
+    )
     # Whoever ends a long campaign early still wants to know.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
@@ -82,6 +88,7 @@ def _asked() -> argparse.Namespace:
         help="topics to leave out: " + ", ".join(topic.name for topic in TOPICS),
     )
     parser.add_argument("--no-yardstick", action="store_true", help="leave out names only")
+    parser.add_argument("--kernels", action="store_true", help="real kernels: slow, as for users")
     parser.add_argument("--crashes", type=int, default=0, help="kill runs of so many notebooks")
     parser.add_argument("--show", action="store_true", help="one notebook, as small as it gets")
     parser.add_argument("--whole", action="store_true", help="with --show: as it was made")

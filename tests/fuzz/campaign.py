@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from tests.fuzz.case import Case
 from tests.fuzz.generate import generate
-from tests.fuzz.judge import Outcome, Verdict, judge, judge_names_only
+from tests.fuzz.judge import Outcome, Verdict, judge, judge_in_kernels, judge_names_only
 from tests.fuzz.processes import warm_up
 from tests.fuzz.shrink import shrink
 
@@ -36,11 +36,16 @@ def workers(count: int) -> ProcessPoolExecutor:
 
 
 def run(
-    seeds: Iterable[int], *, without: tuple[str, ...] = (), jobs: int = 2, yardstick: bool = True
+    seeds: Iterable[int],
+    *,
+    without: tuple[str, ...] = (),
+    jobs: int = 2,
+    yardstick: bool = True,
+    kernels: bool = False,
 ) -> Iterator[Result]:
-    """Judge the notebooks with these numbers, in their order."""
+    """Judge the notebooks with these numbers, in their order; `kernels` are real ones, and slow."""
     with workers(jobs) as pool:
-        futures = [pool.submit(_judged, seed, without, yardstick) for seed in seeds]
+        futures = [pool.submit(_judged, seed, without, yardstick, kernels) for seed in seeds]
         try:
             for future in futures:
                 yield future.result()
@@ -48,10 +53,10 @@ def run(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _judged(seed: int, without: tuple[str, ...], yardstick: bool) -> Result:
+def _judged(seed: int, without: tuple[str, ...], yardstick: bool, kernels: bool) -> Result:
     case = generate(seed, without=without)
     # Every fourth runs twice: a result that is reused must show the same.
-    verdict = judge(case, again=seed % 4 == 0)
+    verdict = judge_in_kernels(case) if kernels else judge(case, again=seed % 4 == 0)
     is_measured = yardstick and verdict.outcome is not Outcome.INVALID
     return Result(
         seed=seed, verdict=verdict, names_only=judge_names_only(case) if is_measured else None

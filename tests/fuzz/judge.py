@@ -19,6 +19,7 @@ from nbpipe.api import runs
 from nbpipe.errors import CompilationError, NbpipeError
 from nbpipe.model.diagnostic import Diagnostic, Severity
 from nbpipe.model.run import Run, RunState, StepState
+from nbpipe.runner.executors.local import LocalExecutor
 from nbpipe.runner.executors.protocol import Executor
 from nbpipe.runner.listening import PipelineRevised
 from nbpipe.workspace import open_workspace, read_notebook
@@ -27,7 +28,9 @@ from tests.fuzz.describe import describe_all
 from tests.fuzz.names_only import shown_by_names_only
 from tests.fuzz.processes import EndedError, ForkingExecutor, Json, Ran, in_fork, run_cells
 
-_OF_THE_KERNEL = re.compile(r"<ipython-input-[^>]*>:\d+|0x[0-9a-f]{6,}")
+_OF_THE_KERNEL = re.compile(
+    r"<ipython-input-[^>]*>:\d+|\S*/ipykernel_\d+/\d+\.py:\d+|0x[0-9a-f]{6,}"
+)
 
 
 class Outcome(StrEnum):
@@ -261,6 +264,15 @@ def _directories() -> Iterator[tuple[Path, Path]]:
         for place in places:
             place.mkdir()
         yield places
+
+
+def judge_in_kernels(case: Case) -> Verdict:
+    """Judge a case with papermill and a kernel for each step, as users have them."""
+    executor = LocalExecutor()
+    try:
+        return judge(case, executor=executor)
+    finally:
+        executor.close()
 
 
 def judge_names_only(case: Case) -> Outcome:

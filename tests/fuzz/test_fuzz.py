@@ -13,7 +13,7 @@ import pytest
 from tests.fuzz.campaign import WRONG
 from tests.fuzz.case import case_of
 from tests.fuzz.generate import generate
-from tests.fuzz.judge import Outcome, judge, judge_names_only
+from tests.fuzz.judge import Outcome, judge, judge_in_kernels, judge_names_only
 from tests.fuzz.processes import ForkingExecutor
 from tests.fuzz.shrink import shrink
 
@@ -27,6 +27,14 @@ def test_a_random_notebook_is_never_silently_wrong(judged, seed):
     case = generate(seed, without=WITHOUT)
     verdict = judged(case, again=seed % 4 == 0)
     assert verdict.outcome not in WRONG, f"{verdict.why}\n\n{case}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 5])
+def test_forks_stand_in_for_kernels(judged, elsewhere, seed):
+    """What a campaign says of a notebook, papermill and real kernels say, too."""
+    case = generate(seed, without=WITHOUT)
+    assert elsewhere(judge_in_kernels, case) == judged(case)
 
 
 def test_the_same_number_gives_the_same_notebook():
