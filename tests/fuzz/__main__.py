@@ -8,11 +8,9 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from tests.fuzz.campaign import Result, Tally, run, shrunk, workers
-from tests.fuzz.case import Case
-from tests.fuzz.crashes import survives
+from tests.fuzz.campaign import Result, Tally, run, shrunk, survives_killing, workers
 from tests.fuzz.generate import generate
-from tests.fuzz.judge import Outcome, judge
+from tests.fuzz.judge import judge
 from tests.fuzz.moves import TOPICS
 
 
@@ -22,7 +20,7 @@ def main() -> int:
     if asked.show:
         case = generate(asked.seed, without=asked.without)
         with workers(1) as pool:
-            outcome = pool.submit(_outcome_of, case).result()
+            outcome = pool.submit(judge, case).result().outcome
             small, verdict = pool.submit(shrunk, case, outcome).result()
         print(case if asked.whole else small, *verdict.why, verdict.outcome, sep="\n\n")
         return 0
@@ -58,22 +56,13 @@ def _count(results: Iterable[Result], tally: Tally) -> None:
 def _kill_runs(count: int, jobs: int) -> int:
     faults = 0
     with workers(jobs) as pool:
-        futures = {seed: pool.submit(_survives, seed) for seed in range(count)}
+        futures = {seed: pool.submit(survives_killing, seed) for seed in range(count)}
         for seed, future in futures.items():
             for fault in future.result():
                 print(f"{seed}: {fault}", flush=True)
                 faults += 1
     print(f"{count} notebooks, four runs of each killed: {faults} faults")
     return 1 if faults else 0
-
-
-def _survives(seed: int) -> list[str]:
-    case = generate(seed, without=("files", "modules", "settings", "open_defects"))
-    return survives(case, seed=seed) if judge(case).outcome is Outcome.EQUAL else []
-
-
-def _outcome_of(case: Case) -> Outcome:
-    return judge(case).outcome
 
 
 def _asked() -> argparse.Namespace:

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 
 from tests.fuzz.case import Case
+from tests.fuzz.crashes import survives
 from tests.fuzz.generate import generate
 from tests.fuzz.judge import Outcome, Verdict, judge, judge_in_kernels, judge_names_only
 from tests.fuzz.processes import warm_up
@@ -61,6 +62,12 @@ def _judged(seed: int, without: tuple[str, ...], yardstick: bool, kernels: bool)
     return Result(
         seed=seed, verdict=verdict, names_only=judge_names_only(case) if is_measured else None
     )
+
+
+def survives_killing(seed: int) -> list[str]:
+    """Kill runs of the notebook with this number, if it is one whose pipeline equals it."""
+    case = generate(seed, without=("files", "modules", "settings", "open_defects"))
+    return survives(case, seed=seed) if judge(case).outcome is Outcome.EQUAL else []
 
 
 def shrunk(case: Case, outcome: Outcome) -> tuple[Case, Verdict]:

@@ -28,6 +28,12 @@ WRONG: dict[str, dict[str, Case]] = {
             "with contextlib.suppress(IndexError):\n    [][9]\n    n = 2",
             "print(n)",
         ),
+        "a variable that text made is there again after it was deleted": steps(
+            "",
+            "globals()['made'] = [3]",
+            "if 'made' in globals():\n    del made",
+            "print([name for name in ('made', 'never') if name in globals()])",
+        ),
         "an attribute of `__main__` is a variable, and nobody sees that": steps(
             "", "a = 1", "import __main__\n__main__.a = 5", "print(a)"
         ),

@@ -88,7 +88,6 @@ DYNAMIC = Topic(
         "def run(text):\n    exec(text, globals())\nrun('$number = $k')",
         "getattr($list, 'app' + 'end')($k)",
         "names = [name for name in ('l1', 'l2', 'never') if name in globals()]\n$list = names",
-        "if 'made_up' in globals():\n    del made_up",
         "type('Made', (), {'n': $k})\n$number = type('Made', (), {'n': $k}).n",
     ),
 )

@@ -27,6 +27,8 @@ OPEN_DEFECTS = Topic(
         "cached.cache_clear()",
         "$index.name = 'x$k'",
         "$index = $frame.index",
+        "globals()['made_up'] = [$k]",
+        "if 'made_up' in globals():\n    del made_up",
         "$list.append($k)",
         "$number += 1",
     ),
