@@ -79,6 +79,7 @@ class StepIo:
         self._definitions = frozenset(definitions)
         self._loaded: dict[Variable, _Loaded] = {}
         self._inputs: set[Variable] = set()
+        self._loaded_beside: dict[str, Any] = {}
         self._companions: dict[str, Any] = {}
         self._companion_marks: dict[str, str] = {}
         self._state = ProcessState(namespace)
@@ -114,6 +115,9 @@ class StepIo:
                 else:
                     self._namespace[name] = value
             self._state.mark()
+            self._loaded_beside = {
+                name: self._namespace[name] for name in self._definitions if name in self._namespace
+            }
             names = [value.variable for value in values if not is_state(value.variable)]
             self._inputs.update(names)
             marks, again = self._marks_of_companions(), self._marks_of_companions()
@@ -195,11 +199,24 @@ class StepIo:
             for name, loaded in self._loaded.items()
             if name in self._namespace and loaded.is_same(self._namespace[name])
         ]
-        imprints = self._imprints(names)
+        with self._definitions_as_loaded():
+            imprints = self._imprints(names)
         for name in names:
             now, before = imprints[name], self._loaded[name].imprint
             if now.content != before.content or now.shared_with != before.shared_with & {*names}:
                 yield name
+
+    @contextmanager
+    def _definitions_as_loaded(self) -> Iterator[None]:
+        """Let definitions be what they were: a new one of a name changes no value of the old."""
+        now = {n: self._namespace[n] for n in self._loaded_beside if n in self._namespace}
+        self._namespace.update(self._loaded_beside)
+        try:
+            yield
+        finally:
+            self._namespace.update(now)
+            for name in self._loaded_beside.keys() - now.keys():
+                del self._namespace[name]
 
     def _shared_inputs(self, stored: set[Variable]) -> list[Variable]:
         """Name the inputs that share state with what is stored: only together do they keep it."""

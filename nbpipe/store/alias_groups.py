@@ -161,7 +161,7 @@ class _Walk:
             return _THROUGH
         for base in kind.__mro__:
             match base.__module__, base.__qualname__:
-                case "numpy", "ndarray":
+                case "numpy", "ndarray" | "void":
                     return self._enter_array
                 case ("pandas", "DataFrame" | "Series") | (
                     "pandas.core.frame" | "pandas.core.series",

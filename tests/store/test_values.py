@@ -36,6 +36,7 @@ from tests.store.namespaces import (
         ("a = np.array(['2020', '2021'], dtype='M8[D]'); b = a[1:]", "b[0] = '1999'",
          "a[1] == np.datetime64('1999')"),
         ("a = np.arange(100_000.); b = a[50_000:]", "b[0] = 99", "a[50_000] == 99"),
+        ("a = np.zeros(3, dtype=[('k', 'i4')]); b = a[1]", "b['k'] = 9", "a['k'][1] == 9"),
         ("a = bytearray(b'xy'); b = [a]", "b[0][0] = 0x7a", "a == b'zy'"),
         ("a = [1]; b = a.append", "b(2)", "a == [1, 2]"),
         ("a = [1, 2]; b = iter(a)", "a.append(3)", "list(b) == [1, 2, 3]"),

@@ -21,12 +21,16 @@ def definition_path(
     if not isinstance(path, str):
         return None
     root, *rest = path.split(".")
-    if root not in shipped or root not in namespace:
-        return None
-    found: object = namespace[root]
-    for name in rest:
-        found = getattr(found, name, None)
-    return path if found is value else None
+    if root in shipped and root in namespace:
+        found: object = namespace[root]
+        for name in rest:
+            found = getattr(found, name, None)
+        if found is value:
+            return path
+    if "<" in path:
+        # A lambda, or what a function of the notebook made: it is called something else.
+        return next((name for name in sorted(shipped) if namespace.get(name) is value), None)
+    return None
 
 
 def is_importable(value: Any) -> bool:  # noqa: ANN401 - a function, class or wrapper

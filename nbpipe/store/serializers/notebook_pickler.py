@@ -18,6 +18,7 @@ pass; where there is any, a second pass writes it down (`Sharing`).
 
 from __future__ import annotations
 
+import operator
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -142,6 +143,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
             match place:
                 case "numpy", "ndarray":
                     return self._reduce_array if kind is base else None
+                case "numpy", "void":
+                    return self._reduce_record
                 case "pandas.core.internals.blocks", "Block":
                     return self._reduce_block
                 case "pandas.core.internals.managers", "SingleBlockManager" if self._tracks:
@@ -268,6 +271,15 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
         if array.dtype.kind in "mM" and array.nbytes >= _DATES_FROM_BYTES:
             return self._reduce_placed(array, place)
         return NotImplemented
+
+    def _reduce_record(self, record: Any) -> Reduced:  # noqa: ANN401 - numpy is optional
+        if record.base is None:
+            return NotImplemented
+        # An element of a structured array is a window on it: here by way of an array without
+        # dimensions, whose only element it is.
+        window = sys.modules["numpy"].asarray(record)
+        self._keep(window)
+        return operator.getitem, (window, ())
 
     def _reduce_placed(self, array: Any, run: Extent, *, like: Any = None) -> Reduced:  # noqa: ANN401
         placed = array if like is None else like

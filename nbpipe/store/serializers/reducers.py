@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import io
+import itertools
 import sys
 import types
 from collections import OrderedDict
@@ -72,6 +73,15 @@ def _reduce_figure(figure: Any) -> Reduced:  # noqa: ANN401 - matplotlib is opti
     return (make, arguments, {k: v for k, v in state.items() if k != "_restore_to_pylab"}, *rest)
 
 
+def _reduce_callbacks(registry: Any) -> Reduced:  # noqa: ANN401 - matplotlib is optional
+    # Reducing takes a number from the registry's counter. Unless it is put back, no figure is ever
+    # pickled to the same bytes twice, and nobody can see whether it changed.
+    make, arguments, state, *rest = registry.__reduce_ex__(5)
+    if "_cid_gen" in state:
+        registry._cid_gen = itertools.count(state["_cid_gen"])  # noqa: SLF001 - as it was
+    return (make, arguments, state, *rest)
+
+
 def _refuse_shell(_shell: object) -> Reduced:
     raise PicklingError("it refers to the running IPython session (`get_ipython()`)")
 
@@ -112,6 +122,7 @@ BY_TYPE: Final[Mapping[type, Reducer]] = {
 BY_NAME: Final[Mapping[tuple[str, str], Reducer]] = {
     ("numpy", "memmap"): _reduce_memory_map,
     ("matplotlib.figure", "Figure"): _reduce_figure,
+    ("matplotlib.cbook", "CallbackRegistry"): _reduce_callbacks,
     ("IPython.core.interactiveshell", "InteractiveShell"): _refuse_shell,
     ("pandas._libs.internals", "BlockValuesRefs"): _reduce_tracker,
 }

@@ -1,0 +1,175 @@
+"""Random notebooks out of the tables of moves: small, valid, and the same for the same number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from random import Random
+from string import Template
+
+from tests.fuzz.case import Case, Cell
+from tests.fuzz.moves import TOPICS, Topic
+
+_NAME = re.compile(r"[A-Za-z_]\w*")
+_BY_NAME = {topic.name: topic for topic in TOPICS}
+
+DEFINITIONS = {name: text for topic in TOPICS for name, text in topic.definitions.items()}
+WAYS = {
+    name: ways
+    for topic in TOPICS
+    for names in topic.variables.values()
+    for name, ways in names.items()
+}
+KINDS = {kind: list(names) for topic in TOPICS for kind, names in topic.variables.items()}
+KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
+SHOWS = {kind: text for topic in TOPICS for kind, text in topic.shows.items()}
+_HOME = {
+    name: topic.name
+    for topic in TOPICS
+    for names in (topic.definitions, *topic.variables.values())
+    for name in names
+}
+
+
+def generate(seed: int, *, without: Iterable[str] = ()) -> Case:
+    """Make the notebook with this number; `without` names topics that it must not touch."""
+    return _Notebook(Random(seed), frozenset(without)).made()
+
+
+class _Notebook:
+    def __init__(self, random: Random, without: frozenset[str]) -> None:
+        self._random = random
+        topics = [topic for topic in TOPICS if topic.name not in without]
+        self._topics = random.sample(topics, k=min(len(topics), random.randint(1, 3)))
+        self._without = without
+
+    def made(self) -> Case:
+        bodies = [self._body() for _ in range(self._random.randint(4, 9))]
+        wanted = self._wanted(bodies)
+        variables = [name for name in WAYS if name in wanted]
+        shows = list(self._shows(variables))
+        wanted |= self._wanted(shows)
+        topics = self._topics_of(wanted)
+        definitions = [DEFINITIONS[name] for name in DEFINITIONS if name in wanted]
+        imports = dict.fromkeys(
+            line for topic in topics for line in topic.imports.splitlines() if line
+        )
+        starts = dict.fromkeys(self._ways[name] for name in WAYS if name in wanted)
+        seeds = [topic.seeds for topic in topics if topic.seeds]
+        cells = self._tagged(
+            setup=["\n".join(imports), *self._grouped(definitions, most=4, between="\n\n")],
+            seeds=seeds,
+            steps=[*self._grouped(list(starts), most=4), *bodies, *shows],
+        )
+        files = {name: text for topic in topics for name, text in topic.files.items()}
+        return Case(cells=tuple(cells), files=files)
+
+    # ---- what cells do
+
+    def _body(self) -> str:
+        moves = [self._move() for _ in range(self._random.randint(1, 3))]
+        if self._random.random() < 0.35:
+            known = [name for name in WAYS if name in _names_in(moves) and KIND_OF[name] in SHOWS]
+            if known:
+                name = self._random.choice(known)
+                text = _filled(SHOWS[KIND_OF[name]], name)
+                moves.append(text if self._random.random() < 0.5 else f"print({text})")
+        return "\n".join(moves)
+
+    def _move(self) -> str:
+        while True:
+            topic = self._random.choice(self._topics)
+            move = self._fill(self._random.choice(topic.moves))
+            if not self._without.intersection(_HOME.get(name, "") for name in _names_in([move])):
+                return move
+
+    def _fill(self, move: str) -> str:
+        chosen: dict[str, str] = {"k": str(self._random.randint(0, 3))}
+        for place in Template(move).get_identifiers():
+            if place != "k":
+                kind = place.removesuffix("2")
+                chosen[place] = self._random.choice(KINDS[kind])
+        return Template(move).substitute(chosen)
+
+    def _shows(self, variables: Sequence[str]) -> Iterable[str]:
+        """Show at the end what every variable has become, and which are one."""
+        if self._random.random() < 0.2:
+            return
+        lines = [
+            f"print({_filled(SHOWS[KIND_OF[name]], name)})"
+            for name in variables
+            if KIND_OF[name] in SHOWS
+        ]
+        self._random.shuffle(lines)
+        yield from self._grouped(lines, most=6)
+        pairs = [
+            f"{one} is {other}"
+            for place, one in enumerate(variables)
+            for other in variables[place + 1 :]
+            if KIND_OF[one] == KIND_OF[other] and KIND_OF[one] not in {"number", "text"}
+        ]
+        if pairs:
+            yield f"print({', '.join(pairs)})"
+
+    # ---- what that takes
+
+    def _wanted(self, sources: Iterable[str]) -> set[str]:
+        """Give all names of ours that these sources, and what they name, need."""
+        self._ways = getattr(self, "_ways", {})
+        wanted: set[str] = set()
+        open_names = sorted(_names_in(sources) & {*DEFINITIONS, *WAYS})
+        while open_names:
+            name = open_names.pop()
+            if name in wanted:
+                continue
+            wanted.add(name)
+            if name in WAYS:
+                self._ways.setdefault(name, self._random.choice(WAYS[name]))
+            text = self._ways[name] if name in WAYS else DEFINITIONS[name]
+            open_names += sorted(_names_in([text]) & {*DEFINITIONS, *WAYS})
+        return wanted
+
+    def _topics_of(self, wanted: set[str]) -> list[Topic]:
+        homes = {_HOME[name] for name in wanted} | {topic.name for topic in self._topics}
+        return [topic for topic in TOPICS if topic.name in homes]
+
+    # ---- cells
+
+    def _grouped(self, lines: list[str], *, most: int, between: str = "\n") -> list[str]:
+        groups = []
+        while lines:
+            count = self._random.randint(1, most)
+            groups.append(between.join(lines[:count]))
+            lines = lines[count:]
+        return groups
+
+    def _tagged(
+        self, *, setup: Sequence[str], seeds: Sequence[str], steps: Sequence[str]
+    ) -> Iterable[Cell]:
+        style = self._random.choice(["%%step {}", "#| step: {}"])
+        defines_in_steps = self._random.random() < 0.15
+        seeds_in_setup = self._random.random() < 0.5
+        yield Cell(source=setup[0] or "pass", tag=self._random.choice(["", "", "%%prelude"]))
+        in_steps = [] if seeds_in_setup else list(seeds)
+        if seeds_in_setup:
+            yield from (Cell(source=seed) for seed in seeds)
+        if defines_in_steps:
+            in_steps = [*setup[1:], *in_steps]
+        else:
+            yield from (Cell(source=source) for source in setup[1:])
+        number = 0
+        for source in [*in_steps, *steps]:
+            if number == 0 or self._random.random() < 0.8:
+                number += 1
+            chosen = number
+            if number > 2 and self._random.random() < 0.03:
+                chosen = number - 1  # A step whose cells do not stand together.
+            yield Cell(source=source, tag=style.format(f"s{chosen}"))
+
+
+def _names_in(sources: Iterable[str]) -> set[str]:
+    return {name for source in sources for name in _NAME.findall(source)}
+
+
+def _filled(text: str, name: str) -> str:
+    return Template(text).substitute(_=name)
