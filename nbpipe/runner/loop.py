@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
-from nbpipe.model.effects import FileEffects, LearnedEffects, shared_files
-from nbpipe.model.names import StepName, Variable, is_state, spoken
-from nbpipe.model.observed import Observed
+from nbpipe.model.effects import LearnedEffects
+from nbpipe.model.names import StepName
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
     KeyParts,
@@ -67,6 +65,7 @@ from nbpipe.runner.reuse import ResultFinder, is_unverified, named, notes_on
 from nbpipe.runner.scheduler import Scheduler
 from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
+from nbpipe.runner.surprises import Order, Surprises, news_of_order, undeclared, why_revised
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
 
@@ -131,15 +130,10 @@ class RunLoop:
         self._executor = executor
         self._listener = listener
         self._now = now
-        self._learned = request.learned
-        self._found = LearnedEffects()
+        self._surprises = Surprises(request.learned)
         self._done_before: dict[StepName, StepRun] = {}
         self._made_here: frozenset[StepName] = frozenset()
         self._ran_too_early: frozenset[StepName] = frozenset()
-        self._observed: dict[StepName, Observed] = {}
-        self._launched: dict[StepName, datetime] = {}
-        self._ended: dict[StepName, datetime] = {}
-        self._tried_again: set[StepName] = set()
         self._compiled = (request.pipeline, request.full_selection)
         self._plan(*self._compiled)
         started = now()
@@ -204,32 +198,33 @@ class RunLoop:
         """
         if not self.is_over or self._cancel_requested or self._store_is_lost:
             return self.is_over
-        found, self._found = self._found | self._news_of_files(), LearnedEffects()
+        before, surprises = self._pipeline, self._surprises
+        found = surprises.take_news(self._steps)
         revision = self._request.revise(found) if found else None
-        unlucky = {} if self._request.strict else self._failed_beside_writers()
-        if revision is None and not unlucky:
+        again = (
+            {} if self._request.strict else surprises.failed_beside_writers(before, self._step_runs)
+        )
+        if revision is None and not again:
             return True
         self._compiled = revision or self._compiled
         pipeline, selection = self._compiled
-        news = self._news_of_order(pipeline)
-        if self._request.strict:
-            self._fail_undeclared(found, news)
-            return True
+        order = news_of_order(self._steps, pipeline)
         done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
-        before = self._pipeline
-        if self._fail_overtaken(pipeline, done, news):
-            return True
-        self._tried_again |= unlucky.keys()
-        self._listener.notice(PipelineRevised(because=self._because(before, found, news, unlucky)))
-        self._keys.save()
-        self._learned |= found
-        self._done_before |= done
-        early = frozenset(
-            name
-            for name, before in news.items()
-            if self._ran_beside(name, [n for n in before if self._needs_file_of(name, n)])
+        failures = (
+            self._undeclared(done, found, order)
+            if self._request.strict
+            else dict(surprises.overtaken(pipeline, done, order))
         )
-        self._ran_too_early = early
+        if failures or self._request.strict:
+            for name, failure in failures.items():
+                failed = replace(done[name], state=StepState.FAILED, failure=failure, key=None)
+                self._finish_step(self._store.record_step(failed))
+            self._final_state = RunState.FAILED
+            return True
+        self._listener.notice(PipelineRevised(because=why_revised(before, found, order, again)))
+        self._keys.save()
+        self._done_before |= done
+        self._ran_too_early = surprises.ran_too_early(order)
         self._made_here |= frozenset(
             n for n in done if n in self._forced or not self._steps[n].cache
         )
@@ -237,151 +232,19 @@ class RunLoop:
         steps = tuple(
             replace(step, cache=step.cache or step.name in done) for step in pipeline.steps
         )
-        fused = frozenset(self._step_runs) - {step.name for step in steps}
-        self._store.forget_steps(self._run.id, fused)
-        self._observed = {n: seen for n, seen in self._observed.items() if n not in fused}
-        self._plan(
-            replace(pipeline, steps=steps),
-            replace(selection, forced=(selection.forced - frozenset(done)) | early),
-        )
+        gone = frozenset(self._step_runs) - {step.name for step in steps}
+        self._store.forget_steps(self._run.id, gone)
+        surprises.accept(found, gone=gone, again=again)
+        forced = (selection.forced - frozenset(done)) | self._ran_too_early
+        self._plan(replace(pipeline, steps=steps), replace(selection, forced=forced))
         self.take(RunStarted())
         return self.is_settled()
 
-    def _news_of_files(self) -> LearnedEffects:
-        shared = shared_files({name: seen.files for name, seen in self._observed.items()})
-        return LearnedEffects(files={self._steps[n].own: e for n, e in shared.items()}) - (
-            self._learned
-        )
-
-    def _failed_beside_writers(self) -> dict[StepName, StepName]:
-        """Name steps that failed over a file, with a step before them that wrote it meanwhile.
-
-        The failure must name the file. After one more try, the step is to blame itself.
-        """
-        found: dict[StepName, StepName] = {}
-        for position, step in enumerate(self._pipeline.steps):
-            step_run = self._step_runs.get(step.name)
-            failure = step_run.failure if step_run else None
-            if failure is None or failure.kind != "error" or step.name in self._tried_again:
-                continue
-            for before in self._pipeline.steps[:position]:
-                writes = self._observed.get(before.name, Observed()).files.writes
-                text = f"{failure.message}\n{failure.traceback}"
-                is_named = any(PurePosixPath(name).name in text for name in writes)
-                if is_named and self._ran_beside(step.name, [before.name]):
-                    found[step.name] = before.name
-        return found
-
-    def _news_of_order(self, pipeline: Pipeline) -> dict[StepName, tuple[StepName, ...]]:
-        """Give for steps those that they must run after, as was not known: because of files."""
-        found = {
-            step.name: tuple(n for n in step.after if n not in self._steps[step.name].upstream)
-            for step in pipeline.steps
-        }
-        return {name: before for name, before in found.items() if before}
-
-    def _needs_file_of(self, name: StepName, before: StepName) -> bool:
-        seen = self._observed
-        return (
-            name in seen and before in seen and seen[name].files.meets_writes_of(seen[before].files)
-        )
-
-    def _ran_beside(self, name: StepName, before: Collection[StepName]) -> bool:
-        """Say whether a step ran in this run, and others had not ended when it started."""
-        started = self._launched.get(name)
-        return started is not None and any(
-            other in self._ended and started < self._ended[other] for other in before
-        )
-
-    def _fail_undeclared(
-        self, found: LearnedEffects, news: Mapping[StepName, Collection[StepName]]
-    ) -> None:
-        for name, step_run in list(self._step_runs.items()):
-            names = sorted(found.changes.get(self._steps[name].own, ()))
-            before = " ".join(news.get(name, ()))
-            if (names or before) and step_run.state.is_good:
-                failure = StepFailure(
-                    kind="undeclared",
-                    message=f"it changed {', '.join(map(_called, names))}, which its code does "
-                    "not show"
-                    if names
-                    else f"it shares files with {before}, which its code does not show",
-                    hint=_how_to_declare(name, names, before),
-                )
-                failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
-                self._finish_step(self._store.record_step(failed))
-        self._final_state = RunState.FAILED
-
-    def _fail_overtaken(
-        self,
-        pipeline: Pipeline,
-        done: Mapping[StepName, StepRun],
-        news: Mapping[StepName, Collection[StepName]],
-    ) -> bool:
-        """Fail steps that no second try can put right: what a file held before is gone."""
-        self._pipeline, self._steps = pipeline, pipeline.step_by_name
-        overtaken = False
-        for name, step_run in done.items():
-            if name not in self._steps:
-                continue  # It has become part of another step, which runs anew.
-            seen = self._observed[name]
-            meetings = [
-                (place, writer)
-                for place in seen.moving
-                for writer in self._writers_behind(self._steps[name], place)
-            ]
-            meetings += [
-                (place, writer)
-                for place in seen.rewritten
-                for writer in news.get(name, ())
-                if place in self._observed[writer].files.writes and self._ran_beside(name, [writer])
-            ]
-            if meetings:
-                place, writer = meetings[0]
-                failure = StepFailure(
-                    kind="undeclared",
-                    message=f"it ran beside step '{writer}', and both touched {place}, which their "
-                    "code does not show: nobody knows what was read",
-                    hint="Run again: now the order is known. If it matters what was in the file "
-                    "before, put that back first.",
-                )
-                failed = replace(step_run, state=StepState.FAILED, failure=failure, key=None)
-                self._finish_step(self._store.record_step(failed))
-                self._final_state = RunState.FAILED
-                overtaken = True
-        return overtaken
-
-    def _because(
-        self,
-        before: Pipeline,
-        found: LearnedEffects,
-        news: Mapping[StepName, Collection[StepName]],
-        unlucky: Mapping[StepName, StepName],
-    ) -> str:
-        changers = [
-            f"step '{step.name}' changed {', '.join(map(_called, found.changes[step.own]))}"
-            for step in before.steps
-            if step.own in found.changes
-        ]
-        parts = [
-            f"{'; '.join(changers)}, which its code does not show: what read it runs again"
-        ] * bool(changers)
-        parts += [
-            f"step '{step.name}' makes {', '.join(map(_called, found.unstorable[step.own]))}, "
-            "which cannot be stored: it runs as one with the steps that need it"
-            for step in before.steps
-            if step.own in found.unstorable
-        ]
-        parts += [
-            f"step '{name}' shares files with {', '.join(map(repr, others))}, which its code does "
-            "not show: it runs after that"
-            for name, others in news.items()
-        ]
-        parts += [
-            f"step '{name}' failed over a file that '{writer}' was writing: it is tried again"
-            for name, writer in unlucky.items()
-        ]
-        return "; ".join(parts)
+    def _undeclared(
+        self, done: Collection[StepName], found: LearnedEffects, order: Order
+    ) -> dict[StepName, StepFailure]:
+        failures = {name: undeclared(self._steps[name], found, order) for name in done}
+        return {name: failure for name, failure in failures.items() if failure is not None}
 
     def begin(self) -> None:
         """Start the run, and go on as far as the store has the answers."""
@@ -509,28 +372,22 @@ class RunLoop:
 
         What steps behind it have since done to files is no reason to run it again.
         """
-        before, observed = self._done_before.get(step.name), self._observed.get(step.name)
+        before = self._done_before.get(step.name)
+        observed = self._surprises.observed.get(step.name)
         if before is None or before.key is None or observed is None or observed.moving:
             return False
         changes = self._keys.changes_since(before.key, observed, self._keys.key_of(step))
         if missing_outputs(step, before):
             return False
         names = [self._keys.file_of(change) for change in changes]
-        return all(name is not None and self._writers_behind(step, name) for name in names)
-
-    def _writers_behind(self, step: Step, place: str) -> list[StepName]:
-        """Name the steps behind a step that ran in this run and wrote a file, or one below it."""
-        position = self._pipeline.steps.index(self._steps[step.name])
-        touch = FileEffects(reads=(place,), lists=(place,))
-        return [
-            other.name
-            for other in self._pipeline.steps[position + 1 :]
-            if other.name in self._ended and touch.meets_writes_of(self._observed[other.name].files)
-        ]
+        return all(
+            name is not None and self._surprises.writers_behind(self._pipeline, step.name, name)
+            for name in names
+        )
 
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
         step = self._steps[name]
-        self._note_effects(step, stored.changed, stored.observed)
+        self._surprises.note_effects(step, stored.changed, stored.observed)
         reason = f"reused from run {stored.run}"
         if is_unverified(step, stored.observed) and stored.run != self._run.id:
             reason += f", unverified: {named(stored.observed.unverified)}"
@@ -551,13 +408,13 @@ class RunLoop:
     def _prepare_launch(self, step: Step, attempt: int) -> None:
         # While the step waited for its place, other steps may have changed files that it reads.
         key = self._keys.key_of(step)
-        self._launched[step.name] = self._now()
+        self._surprises.launched[step.name] = self._now()
         if attempt == 1:
             self._step_runs[step.name] = replace(
                 self._step_runs.get(step.name)
                 or self._new_step_run(step.name, key=key, reason=self._why_unasked(step)),
                 key=key,
-                started=self._launched[step.name],
+                started=self._surprises.launched[step.name],
             )
         elif step.retry.delay_seconds <= 0:
             self._note_retry(step.name, 0.0)
@@ -607,8 +464,8 @@ class RunLoop:
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
         key = self._keys.key_after(step, known.key, result) if known.key else None
-        observed = self._keys.observed(step, result, self._launched[step.name])
-        self._note_effects(step, result.changed, observed)
+        observed = self._keys.observed(step, result, self._surprises.launched[step.name])
+        self._surprises.note_effects(step, result.changed, observed)
         try:
             step_run = self._store.commit_step(
                 replace(
@@ -625,7 +482,7 @@ class RunLoop:
                 ),
                 result.outputs,
                 # What the pipeline knows already, the step does not report as found.
-                changed={*result.changed, *self._learned.changes.get(step.own, ())},
+                changed={*result.changed, *self._surprises.learned.changes.get(step.own, ())},
                 observed=observed,
             )
         except (StoreUnavailableError, CorruptStoreError) as error:
@@ -639,7 +496,7 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
-        self._ended[step.name] = self._now()
+        self._surprises.ended[step.name] = self._now()
         self._finish_step(step_run)
         self._forget_muddled(step.name)
         return StepSucceeded(step.name)
@@ -649,28 +506,15 @@ class RunLoop:
 
         Nobody knows whose content was taken for whose product.
         """
-        written = {*self._observed[name].files.writes}
-        beside = [
-            other
-            for other in self._ended
-            if other != name
-            and self._ran_beside(name, [other])
-            and written.intersection(self._observed[other].files.writes)
-        ]
+        beside = self._surprises.beside_writers(name)
         for each in [*beside, name] if beside else []:
             step_run = self._step_runs.get(each)
             if step_run is not None and step_run.key is not None:
-                self._store.forget_result(step_run.key.key, self._observed[each])
-
-    def _note_effects(self, step: Step, changed: Collection[Variable], observed: Observed) -> None:
-        self._observed[step.name] = observed
-        effects = LearnedEffects(changes={step.own: tuple(changed)})
-        self._found |= effects - self._learned
+                self._store.forget_result(step_run.key.key, self._surprises.observed[each])
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
         if failure.unstorable:
-            effects = LearnedEffects(unstorable={self._steps[name].own: failure.unstorable})
-            self._found |= effects - self._learned
+            self._surprises.note_unstorable(self._steps[name], failure.unstorable)
         self._update(
             name,
             failure=failure,
@@ -727,18 +571,6 @@ class RunLoop:
         )
 
 
-def _called(variable: Variable) -> str:
-    return f"the {spoken(variable)}" if is_state(variable) else f"'{variable}'"
-
-
 def _fused(step: Step) -> Iterator[str]:
     if step.fused:
         yield f"ran as one with {', '.join(step.fused)}"
-
-
-def _how_to_declare(step: StepName, changed: Sequence[Variable], before: str) -> str:
-    variables = " ".join(name for name in changed if not is_state(name))
-    if changed and not variables:
-        return "Set it in a statement of its own, so that it shows. Or run without --strict."
-    option = f"--out {variables}" if variables else f"--after {before}"
-    return f"Declare it: %%step {step} {option}. Or run without --strict."
