@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest import mock
 
+from nbpipe.kernel import module_state
 from nbpipe.kernel.exchange import KernelReport
 from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.seeding import seed_generators
@@ -146,7 +148,8 @@ def _run_step(
         deliver=reports.append,
         trace=Trace,
     )
-    with main_module() as namespace:
+    # Modules of this process are the tests', not the notebook's.
+    with main_module() as namespace, mock.patch.object(module_state, "_project_modules", list):
         step_io = StepIo(side, namespace, definitions=step.definitions)
         seed_generators(hash(step.code) % 2**32)
         try:

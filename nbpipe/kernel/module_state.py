@@ -30,6 +30,10 @@ _NO_DATA: Final = (
 )
 
 
+# Values without state: their text tells all, and costs no pickling.
+_ATOMS: Final = (bool, int, float, complex, str, bytes, type(None))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mark:
     """Of an entry: its content, and the entries that share state with it."""
@@ -94,7 +98,10 @@ class ModuleStates:
         if before is None:
             return []
         now = _marks(module)
-        return [entry for entry, mark in now.items() if before.get(entry) != mark]
+        changed = [entry for entry, mark in now.items() if before.get(entry) != mark]
+        # What two immediate fingerprints do not agree on cannot be compared.
+        again = _marks(module) if changed else {}
+        return [entry for entry in changed if again.get(entry) == now[entry]]
 
     def _rename(self, before: object, value: object) -> None:
         """Let names that were imported from the module stand for its data as it is now."""
@@ -130,14 +137,16 @@ def _project_modules() -> list[ModuleType]:
 
 def _marks(module: ModuleType) -> dict[str, _Mark]:
     entries = dict(_entries(module))
-    first, second = fingerprints(entries, sorted(entries)), fingerprints(entries, sorted(entries))
-    # What two immediate fingerprints do not agree on cannot be compared.
-    return {
-        entry: _Mark(content=content, shared_with=group)
-        for group, content in first.items()
-        if content is not None and second.get(group) == content
-        for entry in group
+    found = {
+        entry: _Mark(content=f"{type(value).__name__} {value!r}", shared_with=frozenset({entry}))
+        for entry, value in entries.items()
+        if isinstance(value, _ATOMS)
     }
+    others = sorted(entries.keys() - found.keys())
+    for group, content in fingerprints(entries, others).items():
+        if content is not None:
+            found |= dict.fromkeys(group, _Mark(content=content, shared_with=group))
+    return found
 
 
 def _entries(module: ModuleType) -> Iterator[tuple[str, Any]]:
