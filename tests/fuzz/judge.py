@@ -144,7 +144,7 @@ def _verdict(
         if cell.step and is_ != was
     ]
     if not differences and isinstance(executor, ForkingExecutor):
-        differences = list(_different_values(case, expected, run, executor.seen))
+        differences = list(_different_values(expected, run, executor.seen))
     return Verdict(outcome=Outcome.SILENT if differences else Outcome.EQUAL, why=tuple(differences))
 
 
@@ -174,16 +174,12 @@ def _kind_of(failure: Any) -> str:
     return str(failure.message).partition(": ")[2].partition(";")[0] or str(failure.message)
 
 
-def _different_values(
-    case: Case, expected: Ran, run: Run, seen: Mapping[str, Mapping[str, str]]
-) -> list[str]:
+def _different_values(expected: Ran, run: Run, seen: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Compare what each step leaves with what the notebook has after the step's last cell."""
-    places: dict[str, list[int]] = {}
-    for place, cell in enumerate(case.cells):
-        places.setdefault(cell.step, []).append(place)
     differences = []
     for step_run in run.steps:
-        own = places[step_run.step]
+        # Those of steps that were fused into it are among them.
+        own = [number - 1 for number in step_run.cell_numbers]
         if own[-1] - own[0] >= len(own):
             continue  # Other cells run between those of the step.
         was = expected.seen[own[-1]]

@@ -14,6 +14,7 @@ import pytest
 
 from nbpipe.kernel.exchange import KernelReport
 from nbpipe.kernel.step_io import StepIo, StepSide
+from nbpipe.model.trace import Trace
 from nbpipe.store.values import store_values
 from tests.fuzz.describe import describe
 from tests.store.namespaces import failures, temporary_blobs
@@ -155,7 +156,7 @@ def reported_changes(setup: str, body: str) -> KernelReport:
         trusted=True,
         inputs=lambda _: dict(stored.values),
         deliver=reports.append,
-        files_written=tuple,
+        trace=Trace,
     )
     step = StepIo(side, namespace, definitions=definitions)
     step.load(dict.fromkeys(made, "setup"))
