@@ -89,12 +89,16 @@ def is_same(one: object, other: object) -> bool:
         return False
 
 
+# What nbpipe itself gives to kernels, and takes away.
+_OURS: Final = re.compile(r"NBPIPE_|LD_PRELOAD\Z")
+
+
 class _Environment:
     module = "sys"
     imports_count = False
 
     def read(self) -> Entries:
-        return dict(os.environ)
+        return {name: value for name, value in os.environ.items() if not _OURS.match(name)}
 
     def apply(self, changes: Changes) -> None:
         os.environ.update(changes.set)
