@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from nbpipe.kernel.tracing.native import PRELOAD, without_library
+
 Entries = Mapping[str, Any]
 
 _FRONT, _BACK = "front", "back"
@@ -94,7 +96,11 @@ class _Environment:
     imports_count = False
 
     def read(self) -> Entries:
-        return dict(os.environ)
+        found = dict(os.environ)
+        # The tracer takes itself out of it when it starts, which the step has no part in.
+        if others := without_library(found.pop(PRELOAD, "")):
+            found[PRELOAD] = others
+        return found
 
     def apply(self, changes: Changes) -> None:
         os.environ.update(changes.set)

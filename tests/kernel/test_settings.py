@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from nbpipe.kernel.settings import Changes, changes_between
+from nbpipe.kernel.settings import Changes, all_settings, changes_between
+from nbpipe.kernel.tracing.native import LIBRARY, PRELOAD
 
 SCRIPT = """
 import json, os, pickle, sys
@@ -134,6 +135,20 @@ print(warnings.filters)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout == b"[]\n"
+
+
+@pytest.mark.parametrize("others", ["", "/lib/other.so"])
+def test_that_the_tracer_leaves_the_environment_is_no_change(others, monkeypatch):
+    environment = all_settings()["@environ"]
+    monkeypatch.setenv(PRELOAD, ":".join(filter(None, (str(LIBRARY), others))))
+    before = environment.read()
+    if others:
+        monkeypatch.setenv(PRELOAD, others)
+    else:
+        monkeypatch.delenv(PRELOAD)
+    assert not changes_between(before, environment.read())
+    monkeypatch.setenv(PRELOAD, "/lib/another.so")
+    assert changes_between(before, environment.read()) == Changes(set={PRELOAD: "/lib/another.so"})
 
 
 def test_changes_add_up():
