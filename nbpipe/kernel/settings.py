@@ -20,6 +20,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from nbpipe.kernel.tracing.native import PRELOAD, without_library
+
 Entries = Mapping[str, Any]
 
 _FRONT, _BACK = "front", "back"
@@ -89,16 +91,16 @@ def is_same(one: object, other: object) -> bool:
         return False
 
 
-# What nbpipe itself gives to kernels, and takes away.
-_OURS: Final = re.compile(r"NBPIPE_|LD_PRELOAD\Z")
-
-
 class _Environment:
     module = "sys"
     imports_count = False
 
     def read(self) -> Entries:
-        return {name: value for name, value in os.environ.items() if not _OURS.match(name)}
+        found = dict(os.environ)
+        # The tracer takes itself out of it when it starts, which the step has no part in.
+        if others := without_library(found.pop(PRELOAD, "")):
+            found[PRELOAD] = others
+        return found
 
     def apply(self, changes: Changes) -> None:
         os.environ.update(changes.set)
@@ -190,15 +192,23 @@ class _Logging:
     def read(self) -> Entries:
         found: dict[str, Any] = {"disable": logging.root.manager.disable}
         for name, logger in (("root", logging.root), *sorted(_loggers())):
-            found[f"level {name}"] = logger.level
-            found[f"disabled {name}"] = logger.disabled
+            # To ask for a logger makes one, which as such is nothing that anybody sets.
+            if logger is logging.root or logger.level != logging.NOTSET:
+                found[f"level {name}"] = logger.level
+            if logger.disabled:
+                found[f"disabled {name}"] = True
             handlers = [each for each in map(_described, logger.handlers) if each is not None]
             if handlers:
                 found[f"handlers {name}"] = handlers
         return found
 
     def apply(self, changes: Changes) -> None:
-        for entry, value in changes.set.items():
+        gone = {
+            entry: logging.NOTSET if entry.startswith("level ") else False
+            for entry in changes.gone
+            if entry.startswith(("level ", "disabled "))
+        }
+        for entry, value in {**gone, **changes.set}.items():
             what, _, name = entry.partition(" ")
             logger = logging.root if name == "root" else logging.getLogger(name)
             if what == "disable":
@@ -381,7 +391,12 @@ def _plain_filter(entry: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _pattern(pattern: Any) -> Any:  # noqa: ANN401 - a pattern, a text or None
-    return ("re", pattern.pattern, pattern.flags) if isinstance(pattern, re.Pattern) else pattern
+    if isinstance(pattern, re.Pattern):
+        return ("re", pattern.pattern, pattern.flags)
+    if isinstance(pattern, str) and re.escape(pattern) == pattern:
+        # Python's own filters have texts; scikit-learn, for one, makes patterns of them.
+        return ("re", pattern, int(re.UNICODE))
+    return pattern
 
 
 def _compiled_filter(entry: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import re
 import subprocess
 import sys
+import warnings
 
 import pytest
 
-from nbpipe.kernel.settings import Changes, changes_between
+from nbpipe.kernel.settings import Changes, all_settings, changes_between
+from nbpipe.kernel.tracing.native import LIBRARY, PRELOAD
 
 SCRIPT = """
 import json, os, pickle, sys
@@ -134,6 +138,44 @@ print(warnings.filters)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout == b"[]\n"
+
+
+@pytest.mark.parametrize("others", ["", "/lib/other.so"])
+def test_that_the_tracer_leaves_the_environment_is_no_change(others, monkeypatch):
+    environment = all_settings()["@environ"]
+    monkeypatch.setenv(PRELOAD, ":".join(filter(None, (str(LIBRARY), others))))
+    before = environment.read()
+    if others:
+        monkeypatch.setenv(PRELOAD, others)
+    else:
+        monkeypatch.delenv(PRELOAD)
+    assert not changes_between(before, environment.read())
+    monkeypatch.setenv(PRELOAD, "/lib/another.so")
+    assert changes_between(before, environment.read()) == Changes(set={PRELOAD: "/lib/another.so"})
+
+
+def test_a_logger_that_nobody_sets_is_no_change():
+    settings = all_settings()["@logging"]
+    before = settings.read()
+    logger = logging.getLogger("of a test that asks for it")
+    assert not changes_between(before, settings.read())
+    logger.setLevel("ERROR")
+    logger.disabled = True
+    made = changes_between(before, settings.read())
+    assert made == Changes(set={f"level {logger.name}": 40, f"disabled {logger.name}": True})
+    settings.apply(Changes(set={}, gone=frozenset(made.set)))
+    assert (logger.level, logger.disabled) == (logging.NOTSET, False)
+
+
+def test_a_filter_with_a_compiled_pattern_for_a_name_is_the_same_filter():
+    settings = all_settings()["@warnings"]
+    with warnings.catch_warnings():
+        warnings.filters[:] = [("default", None, DeprecationWarning, "__main__", 0)]
+        before = settings.read()
+        warnings.filters[:] = [("default", None, DeprecationWarning, re.compile("__main__"), 0)]
+        assert not changes_between(before, settings.read())
+        warnings.filters[:] = [("default", None, DeprecationWarning, re.compile("other"), 0)]
+        assert changes_between(before, settings.read())
 
 
 def test_changes_add_up():

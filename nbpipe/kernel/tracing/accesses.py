@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from nbpipe.kernel.tracing.noise import is_noisy_program
+
 
 class Access(StrEnum):
     """What was done to a path. The letters are those of the native library's log."""
@@ -69,7 +71,8 @@ class Accesses:
                 self.connects = True
                 return
             case Access.RAN_UNSEEN:
-                self.unseen_programs.add(os.path.basename(path))  # noqa: PTH119 - text, and many.
+                if not is_noisy_program(path):
+                    self.unseen_programs.add(os.path.basename(path))  # noqa: PTH119 - text, and many.
                 return
         path = plain(path)
         if access in {Access.MOVED, Access.MOVED_OVER}:

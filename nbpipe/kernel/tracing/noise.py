@@ -36,6 +36,10 @@ _ANYWHERE: Final = (
     *("/.ipynb_checkpoints/",),
 )
 
+# Programs that no tracer can follow, and that read only what is left out here, too. The standard
+# library, and through it every import of torch, asks `ldconfig` which libraries there are.
+_PROGRAMS: Final = frozenset({"/sbin/ldconfig", "/usr/sbin/ldconfig"})
+
 # What a kernel is made of: it runs the author's code, and is no part of it.
 MACHINERY: Final = frozenset(
     {
@@ -141,6 +145,11 @@ class PathNoise:
                 return True
             at = path.rfind("/", 0, at)
         return False
+
+
+def is_noisy_program(path: str) -> bool:
+    """Say whether it says nothing about a step that it ran a program unseen."""
+    return path in _PROGRAMS
 
 
 def is_noisy_variable(name: str, *, by_library: bool, as_one_of_all: bool) -> bool:

@@ -139,3 +139,14 @@ def test_the_kind_of_an_open(mode, existed, letters):
 )
 def test_paths_become_plain(path, simple):
     assert plain(path) == simple
+
+
+def test_programs_that_nobody_follows_make_it_unverified_unless_they_read_nothing_that_counts():
+    taken = Accesses(lambda _path: False, home="/home/me", temporary="/tmp/t")
+    taken.note(Access.RAN_UNSEEN, "/sbin/ldconfig")
+    taken.note(Access.RAN_UNSEEN, "/home/me/ldconfig")
+    taken.note(Access.RAN_UNSEEN, "/home/me/fixed")
+    assert taken.unseen_programs == {"fixed", "ldconfig"}
+    only_noise = Accesses(lambda _path: False, home="/home/me", temporary="/tmp/t")
+    only_noise.note(Access.RAN_UNSEEN, "/sbin/ldconfig")
+    assert only_noise.unseen_programs == set()

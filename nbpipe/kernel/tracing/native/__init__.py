@@ -50,6 +50,12 @@ def preload_variables(environ: Mapping[str, str], private: Path) -> dict[str, st
     return {PRELOAD: ":".join(filter(None, (str(library), environ.get(PRELOAD))))}
 
 
+def without_library(preload: str) -> str:
+    """Give a value of `LD_PRELOAD` as the author would find it: without the library."""
+    parts = [part for part in preload.split(":") if Path(part).name != LIBRARY.name]
+    return ":".join(parts) if any(parts) else ""
+
+
 class NativeTrace:
     """The library in this process."""
 
@@ -81,10 +87,9 @@ class NativeTrace:
         if not self._functions.nbpipe_trace_start(os.fsencode(self._log), os.fsencode(left_out)):
             return False
         preload = os.environ.get(PRELOAD, "")
-        others = [part for part in preload.split(":") if Path(part).name != LIBRARY.name]
         os.environ.pop(PRELOAD, None)
-        if any(others):
-            os.environ[PRELOAD] = ":".join(others)
+        if others := without_library(preload):
+            os.environ[PRELOAD] = others
         for name, value in zip(
             (PRELOAD, *_VARIABLES_OF_CHILDREN), (preload, str(self._log), left_out), strict=True
         ):
