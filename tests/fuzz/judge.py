@@ -144,7 +144,7 @@ def _verdict(
         if cell.step and is_ != was
     ]
     if not differences and isinstance(executor, ForkingExecutor):
-        differences = list(_different_values(case, expected, run, executor.seen))
+        differences = list(_different_values(case, expected, run, executor))
     return Verdict(outcome=Outcome.SILENT if differences else Outcome.EQUAL, why=tuple(differences))
 
 
@@ -174,20 +174,19 @@ def _kind_of(failure: Any) -> str:
     return str(failure.message).partition(": ")[2].partition(";")[0] or str(failure.message)
 
 
-def _different_values(
-    case: Case, expected: Ran, run: Run, seen: Mapping[str, Mapping[str, str]]
-) -> list[str]:
+def _different_values(case: Case, expected: Ran, run: Run, executor: ForkingExecutor) -> list[str]:
     """Compare what each step leaves with what the notebook has after the step's last cell."""
     places: dict[str, list[int]] = {}
     for place, cell in enumerate(case.cells):
         places.setdefault(cell.step, []).append(place)
     differences = []
     for step_run in run.steps:
-        own = places[step_run.step]
+        parts = (step_run.step, *executor.fused.get(step_run.step, ()))
+        own = sorted(place for part in parts for place in places.get(part, ()))
         if own[-1] - own[0] >= len(own):
             continue  # Other cells run between those of the step.
         was = expected.seen[own[-1]]
-        now = seen.get(step_run.step, {})
+        now = executor.seen.get(step_run.step, {})
         differences += [
             f"after {step_run.step}, '{name}' is {now[name]} for {was.get(name)}"
             for name in step_run.outputs

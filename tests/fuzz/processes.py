@@ -126,16 +126,19 @@ def run_cells(
 class ForkingExecutor:
     """Runs steps as nbpipe's local executor does, with forks for kernels.
 
-    `seen` has for each step what `look` gave of its namespace when it had saved.
+    `seen` has for each step what `look` gave of its namespace when it had saved; `fused` the
+    author's steps that ran as part of it.
     """
 
     def __init__(self, look: Callable[[dict[str, Any]], Any] | None = None) -> None:
         self.seen: dict[str, Any] = {}
+        self.fused: dict[str, tuple[str, ...]] = {}
         self._look = look
 
     async def execute(self, request: StepRequest) -> Outcome:
         def execute(*arguments: Any) -> None:
             ran = _execute_in_fork(*arguments, self._look)
+            self.fused[request.step.name] = request.step.fused
             self.seen[request.step.name] = ran.seen[-1] if ran.seen else None
 
         with mock.patch.object(attempt, "execute", execute):
