@@ -12,8 +12,24 @@ from typing import Final, TypeAlias
 
 from nbpipe.compiler.draft import DataBinding
 from nbpipe.compiler.namespace import Namespace, is_stateful
-from nbpipe.dataflow.settings import RANDOM_STREAMS, draws_in_library
-from nbpipe.model.flow import Call, ClassFlow, FunctionFlow, Mutate, Names, Origin
+from nbpipe.dataflow.settings import (
+    RANDOM_STREAMS,
+    draws_in_library,
+    is_passing,
+    is_setting,
+    writes_file,
+)
+from nbpipe.model.flow import (
+    Bind,
+    Call,
+    ClassFlow,
+    Delete,
+    FunctionFlow,
+    Mutate,
+    Names,
+    Opaque,
+    Origin,
+)
 from nbpipe.model.names import Variable
 from nbpipe.model.notebook import RandomPolicy
 
@@ -22,6 +38,9 @@ _Followed: TypeAlias = tuple[int, frozenset[tuple[str, Names]]]
 
 # Calls inside calls are followed this deep: recursion ends somewhere, and so do we.
 _MOST_NESTED: Final = 12
+
+# Functions whose call is seen by whoever looks at a cell.
+_SHOWING: Final = frozenset({"print", "display", "input", "open", "next", "warnings.warn"})
 
 
 class Calls:
@@ -56,6 +75,36 @@ class Calls:
         if self._is_closure(call.function):
             yield Mutate(name=Variable(call.function), line=call.line)
         yield from self._run_callees(call, depth=0, followed=set())
+
+    def has_effects(self, flow: FunctionFlow) -> bool:
+        """Say whether a call of the function, or of what it calls, does more than give a result."""
+        waiting, seen = [flow], {id(flow)}
+        while waiting:
+            for event in waiting.pop().events:
+                match event:
+                    case Mutate() | Bind() | Delete() | Opaque():
+                        return True
+                    case Call() if self._shows(event):
+                        return True
+                    case Call(function=function):
+                        inner = self._names.flow_of(function)
+                        if isinstance(inner, FunctionFlow) and id(inner) not in seen:
+                            seen.add(id(inner))
+                            waiting.append(inner)
+                    case _:
+                        pass
+        return False
+
+    def _shows(self, call: Call) -> bool:
+        """Say whether a call touches the world, or gives something else each time."""
+        path = self._names.canonical(call.function) or call.method
+        return (
+            path in _SHOWING
+            or is_setting(path)
+            or is_passing(path)
+            or writes_file(path)
+            or self._names.stream_touched(call.function) is not None
+        )
 
     def result(self, origin: Origin) -> Origin:
         """Follow the calls an object may come from: what does it share with their arguments?"""

@@ -7,7 +7,7 @@ it is named. What it does to its parameters counts where it is called (`calls`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import assert_never
+from typing import Final, assert_never
 
 from nbpipe.compiler.calls import Calls
 from nbpipe.compiler.draft import CodeBinding, DataBinding, StepDraft
@@ -37,6 +37,9 @@ from nbpipe.model.flow import (
 from nbpipe.model.names import StepName, is_state
 from nbpipe.model.notebook import RandomPolicy
 
+# Methods of functions that remember results.
+_CACHE_METHODS: Final = frozenset({"cache_info", "cache_clear"})
+
 
 class StepEvents:
     """Applies events to steps; `reader` and `writer` do so for single names."""
@@ -55,6 +58,9 @@ class StepEvents:
         self._calls = Calls(names, random=random)
         # The first step that uses a definition which changes itself, by the flow's identity.
         self._keepers: dict[int, StepName] = {}
+        # The steps that use a function which remembers results, and those that are asked what.
+        self._cached: dict[int, dict[StepName, None]] = {}
+        self._asked: set[int] = set()
         self.reader = StepReader(
             names, drafts=drafts, replayed=replayed, findings=findings, follow=self._follow
         )
@@ -89,6 +95,10 @@ class StepEvents:
         if id(flow) in at.visited:
             return
         at.visited.add(id(flow))
+        if isinstance(flow, ClassFlow) and flow.keeps_state:
+            self._keeps_state(at, flow.name, id(flow))
+        if isinstance(flow, FunctionFlow) and flow.caches:
+            self._remembers(at, flow)
         for body in flow.methods.values() if isinstance(flow, ClassFlow) else (flow,):
             for event in body.events:
                 match event:
@@ -109,7 +119,7 @@ class StepEvents:
                     case Mutate(name=name) if name.startswith("<"):
                         if name in body.kept_defaults:
                             self._keeps_state(at, body.name, id(body))
-                    case Mutate(name=name, stores=True) if is_definition(
+                    case Mutate(name=name) if (event.stores or event.deep) and is_definition(
                         binding := self._names.lookup(name)
                     ):
                         if binding.code.statement.kind is StatementKind.DEFINITION:
@@ -122,6 +132,8 @@ class StepEvents:
                         self._opaque(at, event)
                     case Call(function=function):
                         self._draw(at, event)
+                        if event.method in _CACHE_METHODS:
+                            self._ask_cache(at, event)
                         path = self._names.canonical(function)
                         state = state_set(path)
                         if state is not None:
@@ -143,20 +155,42 @@ class StepEvents:
 
     def _keeps_state(self, at: At, name: str, which: int) -> None:
         """A function or class changes itself when it is used: only one step can see that."""
-        first = self._keepers.setdefault(which, at.step.name)
-        if first != at.step.name:
+        self._run_as_one(at, name, self._keepers.setdefault(which, at.step.name))
+
+    def _run_as_one(self, at: At, name: str, other: StepName) -> None:
+        if other != at.step.name:
             self._findings.add(
                 "NBP222",
-                f"{name!r} keeps state between calls, and steps {first!r} and {at.step.name!r} "
+                f"{name!r} keeps state between calls, and steps {other!r} and {at.step.name!r} "
                 "both use it; so they run as one.",
                 at.cell,
                 at.line,
                 help="To keep them apart, keep the state in a variable.",
-                fuse={first, at.step.name},
+                fuse={other, at.step.name},
             )
+
+    def _remembers(self, at: At, flow: FunctionFlow) -> None:
+        """A function remembers its results: one more user of it.
+
+        That shows where its body does not run again, or where somebody asks what it remembers.
+        """
+        self._cached.setdefault(id(flow), {})[at.step.name] = None
+        if id(flow) in self._asked or self._calls.has_effects(flow):
+            self._keeps_state(at, flow.name, id(flow))
+
+    def _ask_cache(self, at: At, call: Call) -> None:
+        """`f.cache_info()` tells how often the function ran: then all users of it run as one."""
+        flow = self._names.flow_of(call.function.rpartition(".")[0])
+        if isinstance(flow, FunctionFlow) and flow.caches:
+            self._asked.add(id(flow))
+            self._keepers.setdefault(id(flow), at.step.name)
+            for user in self._cached.get(id(flow), {}):
+                self._run_as_one(at, flow.name, user)
 
     def _call(self, at: At, call: Call) -> None:
         self._draw(at, call)
+        if call.method in _CACHE_METHODS:
+            self._ask_cache(at, call)
         for effect in self._calls.follow(call):
             match effect:
                 case Mutate():

@@ -64,6 +64,7 @@ class Scope:
             returns=joined(*self.returns),
             nested=self.nested,
             kept_defaults=_kept_defaults(node.args),
+            caches=any(map(_is_cache, getattr(node, "decorator_list", ()))),
         )
 
 
@@ -286,6 +287,17 @@ def _parameters(arguments: ast.arguments) -> tuple[str, ...]:
     every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
     others = (arguments.vararg, arguments.kwarg)
     return tuple(a.arg for a in (*every, *others) if a is not None)
+
+
+def _is_cache(decorator: ast.expr) -> bool:
+    """Say whether a decorator remembers results: `@cache`, `@functools.lru_cache(maxsize=9)`."""
+    match decorator:
+        case ast.Call(func=function):
+            return _is_cache(function)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in ("cache", "lru_cache")
+        case _:
+            return False
 
 
 def _kept_defaults(arguments: ast.arguments) -> frozenset[Variable]:

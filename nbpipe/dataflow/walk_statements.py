@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
+from nbpipe.dataflow.class_state import keeps_state
 from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.dataflow.origins import FRESH, origin_of_name
 from nbpipe.dataflow.recorder import Recorder
@@ -214,10 +215,11 @@ class StatementWalker:
                     self.statement(item)
         self._record.line = node.lineno
         if not self._record.is_top_level:
-            for flow in methods.values():
-                self._record.inline(flow)
+            for method in methods.values():
+                self._record.inline(method)
             self._record.scope.nested = True
-        self._record.bind(node.name, flow=ClassFlow(name=node.name, methods=methods))
+        flow = ClassFlow(name=node.name, methods=methods, keeps_state=keeps_state(node))
+        self._record.bind(node.name, flow=flow)
 
     # Blocks that may be skipped, in part.
 

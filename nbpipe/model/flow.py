@@ -155,6 +155,7 @@ class FunctionFlow:
 
     `nested`: it makes functions itself, which may outlive the call. `kept_defaults` are the
     parameters whose default is an object that calls share (`def f(x, seen=[])`), as `<seen>`.
+    `caches`: it remembers its results (`lru_cache`).
     """
 
     name: str
@@ -163,14 +164,19 @@ class FunctionFlow:
     returns: Origin
     nested: bool = False
     kept_defaults: Names = frozenset()
+    caches: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassFlow:
-    """What the methods of a class do, by method name."""
+    """What the methods of a class do, by method name.
+
+    `keeps_state`: a method changes what all instances share.
+    """
 
     name: str
     methods: Mapping[str, FunctionFlow]
+    keeps_state: bool = False
 
     def __hash__(self) -> int:
         """Hash by identity: flows are compared as the objects they are."""

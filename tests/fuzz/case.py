@@ -63,3 +63,9 @@ def case_of(*cells: str, files: dict[str, str] | None = None) -> Case:
     return Case(
         cells=tuple(Cell(tag=tag, source=source) for tag, _, source in parts), files=files or {}
     )
+
+
+def steps_of(setup: str, *bodies: str, files: dict[str, str] | None = None) -> Case:
+    """A case of an untagged setup cell, or none, and steps of a cell each."""
+    tagged = [f"#| step: s{number}\n{body}" for number, body in enumerate(bodies, start=1)]
+    return case_of(*([setup] if setup else []), *tagged, files=files)
