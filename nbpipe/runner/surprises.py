@@ -171,6 +171,7 @@ def news_of_order(known: Mapping[StepName, Step], pipeline: Pipeline) -> Order:
     found = {
         step.name: tuple(n for n in step.after if n not in known[step.name].upstream)
         for step in pipeline.steps
+        if step.name in known
     }
     return {name: before for name, before in found.items() if before}
 
