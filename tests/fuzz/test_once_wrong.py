@@ -153,7 +153,8 @@ CASES = {
         "print(v.get(), n)",
     ),
     "an implementation is registered in the setup": steps_of(
-        "from functools import singledispatch\n@singledispatch\ndef f(x):\n    return 'o'\n@f.register\ndef _(x: int):\n    return 'i'",
+        "from functools import singledispatch\n@singledispatch\ndef f(x):\n    return 'o'\n"
+        "@f.register\ndef _(x: int):\n    return 'i'",
         "a = f(1)",
         "print(f(2), a)",
     ),
