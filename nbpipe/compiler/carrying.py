@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nbpipe.compiler.draft import CodeBinding, DataBinding, Place
 from nbpipe.compiler.namespace import Namespace
-from nbpipe.model.flow import ClassFlow, FunctionFlow, Statement, Use
+from nbpipe.model.flow import ClassFlow, FunctionFlow, Statement, StatementKind, Use
 from nbpipe.model.names import Variable
 
 
@@ -23,6 +23,10 @@ def definitions_carried(statement: Statement, names: Namespace) -> frozenset[Pla
             case DataBinding(carries=carries):
                 carried |= carries
             case CodeBinding(flow=ClassFlow(), code=code):
+                carried.add(code.place)
+            case CodeBinding(flow=None, code=code) if (
+                code.statement.kind is StatementKind.DEFINITION
+            ):
                 carried.add(code.place)
             case CodeBinding(flow=FunctionFlow() as flow, code=code):
                 if not event.called or flow.nested:

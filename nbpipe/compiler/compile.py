@@ -6,7 +6,7 @@ import ast
 import dataclasses
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from nbpipe.compiler.assemble import assemble, own_digest
 from nbpipe.compiler.draft import StepDraft
@@ -18,7 +18,7 @@ from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.model.diagnostic import Compilation, Diagnostic, Severity
 from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.effects import LearnedEffects, StepEffects
-from nbpipe.model.flow import CellFlow, StatementKind
+from nbpipe.model.flow import Bind, CellFlow, ClassFlow, FunctionFlow, StatementKind, Use
 from nbpipe.model.graph import find_cycle
 from nbpipe.model.names import CellId, PipelineName, StepName, Variable, step_name_from
 from nbpipe.model.notebook import Cell, CellKind, Notebook, Role, StepOptions
@@ -338,7 +338,12 @@ def _linked(  # noqa: PLR0913 - what the passes before it found
     effects: Mapping[StepName, Iterable[Variable]],
     findings: Findings,
 ) -> Linker:
-    linker = Linker(findings, random=notebook.options.random, learned=effects)
+    linker = Linker(
+        findings,
+        random=notebook.options.random,
+        learned=effects,
+        read_anywhere=frozenset(_names_read(flows.values())),
+    )
     last = {
         cell.tag.step: cell.id
         for cell in notebook.code_cells
@@ -368,6 +373,22 @@ def _linked(  # noqa: PLR0913 - what the passes before it found
             linker.exploration_cell(position, cell, flow)
     linker.finish()
     return linker
+
+
+def _names_read(flows: Iterable[CellFlow]) -> Iterator[Variable]:
+    """Give the names that cells read, at once or in what they define."""
+    waiting = [s.events for flow in flows for s in flow.statements]
+    while waiting:
+        for event in waiting.pop():
+            match event:
+                case Use(name=name):
+                    yield name
+                case Bind(flow=FunctionFlow() as function):
+                    waiting.append(function.events)
+                case Bind(flow=ClassFlow(methods=methods)):
+                    waiting.extend(method.events for method in methods.values())
+                case _:
+                    pass
 
 
 def _note_installations(cell: Cell, flow: CellFlow, findings: Findings) -> None:

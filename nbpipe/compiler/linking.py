@@ -61,8 +61,10 @@ class Linker:
         *,
         random: RandomPolicy,
         learned: Mapping[StepName, Iterable[Variable]],
+        read_anywhere: frozenset[Variable],
     ) -> None:
         self._names = Namespace()
+        self._names.read_anywhere = read_anywhere
         self._findings = findings
         self._learned = learned
         self._replayed = Replayed()

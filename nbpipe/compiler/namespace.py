@@ -19,7 +19,6 @@ from nbpipe.compiler.draft import (
     CodeBinding,
     ComputedBinding,
     DataBinding,
-    DeletedBinding,
     ParameterBinding,
     Place,
     StepDraft,
@@ -72,6 +71,7 @@ class Namespace:
         unresolved: reads that found nothing.
         states: the states of the process that steps are known to change.
         has_star: a star import may have bound any name.
+        read_anywhere: every name that some cell reads.
         opaque_step: the last step that may have bound any name.
     """
 
@@ -87,6 +87,7 @@ class Namespace:
         self.has_star = False
         self.states: set[Variable] = set()
         self.opaque_step: StepDraft | None = None
+        self.read_anywhere: frozenset[Variable] = frozenset()
         self._methods: dict[str, list[FunctionFlow]] = {}
         self._branches: list[dict[Variable, Binding | None]] = []
         self._version = 0
@@ -163,8 +164,16 @@ class Namespace:
         if isinstance(event.flow, ClassFlow):
             for name, method in event.flow.methods.items():
                 self._methods.setdefault(name, []).append(method)
-        module = code.statement.imports.get(event.name, "")
+        module = code.statement.imports.get(event.name, "") or self.settable(event)
         return CodeBinding(code=code, flow=event.flow, module=module)
+
+    def settable(self, event: Bind, modules: Mapping[str, str] | None = None) -> str:
+        """Give the path of what makes the value, when that is no value of the notebook's own.
+
+        A logger belongs to the process: setting its level sets something for all code after it.
+        """
+        maker = self.canonical(event.origin.maker, modules)
+        return maker if maker == "logging.getLogger" else ""
 
     def next_version(self) -> int:
         """Give a number greater than all before."""
@@ -192,8 +201,6 @@ class Namespace:
                 match self.bindings.get(name):
                     case DataBinding() as after:
                         self.bindings[name] = dataclasses.replace(after, otherwise=before)
-                    case DeletedBinding() if before is not None:
-                        self.bindings[name] = before
                     case _:
                         pass
             if self._branches:

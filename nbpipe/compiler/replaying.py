@@ -22,7 +22,7 @@ from nbpipe.compiler.draft import (
 )
 from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Namespace, is_definition
-from nbpipe.dataflow.settings import is_passing, is_repeatable, is_setting
+from nbpipe.dataflow.settings import acts_when_imported, is_passing, is_repeatable, is_setting
 from nbpipe.model.flow import (
     Bind,
     Call,
@@ -119,6 +119,11 @@ class Replaying:
             if statement.kind in _INERT:
                 continue
             modules.update(statement.imports)
+            if statement.kind is StatementKind.DEFINITION:
+                modules.update({name: name for name in statement.binds})
+            for event in statement.events:
+                if isinstance(event, Bind) and (path := self._names.settable(event, modules)):
+                    modules[event.name] = path
             sets = self._names.sets_something(statement, modules)
             if statement.kind not in REPLAYABLE and not (
                 sets or self._only_sets_modules(statement, modules)
@@ -195,11 +200,23 @@ class Replaying:
                     self.note_star(code.cell, event)
                 case _:
                     pass
+        changed = [n for n in self._changed_roots(statement, {}) if self._is_own(n)]
+        for name in changed:
+            binding = names.lookup(name)
+            if isinstance(binding, CodeBinding) and binding.code.place != code.place:
+                self._replayed.add_patch(code.place, of=binding.code.place)
+        if changed:
+            return
         is_stream = any(map(is_state, touched))
         sets = names.sets_something(statement) or (
             statement.kind not in REPLAYABLE and self._only_sets_modules(statement, {})
         )
-        binds_all = touched and not sets and not _stars(statement)
+        binds_all = (
+            touched
+            and not sets
+            and not _stars(statement)
+            and not self._is_imported_for_effect(statement)
+        )
         if not binds_all and not is_stream:
             self._replayed.add_setting(code.place)
 
@@ -257,7 +274,10 @@ class Replaying:
             code = names.as_code(place, cell, statement)
         return Plan(
             code=code if is_code else None,
-            is_setting=code is not None and (sets or (is_code and _stars(statement))),
+            is_setting=code is not None
+            and (
+                sets or (is_code and (_stars(statement) or self._is_imported_for_effect(statement)))
+            ),
             is_lost_setting=sets and code is None,
             patched=patched,
             is_repeatable=code is not None and is_repeatable,
@@ -354,6 +374,17 @@ class Replaying:
             help="Import the names you use.",
         )
 
+    def _is_imported_for_effect(self, statement: Statement) -> bool:
+        """Say whether this imports what nobody names: then importing it is the point.
+
+        `import hvplot.pandas` is one of those, too: what counts is the module below.
+        """
+        for name, module in statement.imports.items():
+            is_below = f"import {name}." in statement.source
+            if acts_when_imported(module) and (is_below or name not in self._names.read_anywhere):
+                return True
+        return False
+
     def _patched(self, statement: Statement) -> Code | None:
         """Give the definition or module that this statement changes, if it does."""
         for name in self._changed_roots(statement, {}):
@@ -367,8 +398,18 @@ class Replaying:
         roots = list(self._changed_roots(statement, modules))
         return (
             bool(roots)
-            and all(name in modules or self._is_module(name) for name in roots)
+            and all(
+                name in modules or self._is_module(name) or self._is_own(name) for name in roots
+            )
             and self._is_repeatable(statement, modules)
+        )
+
+    def _is_own(self, name: Variable) -> bool:
+        """Say whether the name stands for a function or class of the notebook."""
+        binding = self._names.lookup(name)
+        return (
+            isinstance(binding, CodeBinding)
+            and binding.code.statement.kind is StatementKind.DEFINITION
         )
 
     def _is_module(self, name: Variable) -> bool:
@@ -391,6 +432,10 @@ class Replaying:
                     yield Variable(function.partition(".")[0])
                 case Call(function="setattr", positional=(first, *_)):
                     yield from sorted(first)
+                case Call(function=function, method="register") if function.count(".") == 1:
+                    yield Variable(function.partition(".")[0])
+                case Mutate(name=name, deep=True, certain=True) if self._is_own(name):
+                    yield name
                 case _:
                     pass
 

@@ -93,7 +93,7 @@ class StepWriter:
         """Delete a name, or perhaps."""
         names, name = self._names, event.name
         self._reader.use(at, Use(name=name, line=event.line, guarded=True, deferred=True))
-        if not event.definite:
+        if not event.definite or names.in_branch:
             self.bind(at, Bind(name=name, line=event.line, definite=False))
             return
         names.bind(name, DeletedBinding(cell=at.cell, line=event.line))

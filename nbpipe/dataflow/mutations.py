@@ -103,11 +103,28 @@ GENERATOR_MAKERS: Final = frozenset(
     "default_rng RandomState Random Generator PCG64 MT19937 Philox SFC64 SeedSequence".split()
 )
 
+# Calls that make a class, given its name and what it has.
+CLASS_MAKERS: Final = frozenset(
+    """namedtuple NamedTuple TypedDict NewType Enum IntEnum StrEnum Flag IntFlag make_dataclass type
+    new_class""".split()
+)
+
+# Context managers that let through what is raised inside them.
+NEVER_SWALLOWING: Final = frozenset(
+    """open redirect_stdout redirect_stderr closing nullcontext chdir catch_warnings option_context
+    errstate printoptions localcontext rc_context style_context context axes_style plotting_context
+    set_options no_grad inference_mode enable_grad autocast device Session session_scope
+    TemporaryDirectory NamedTemporaryFile TemporaryFile ZipFile TarFile Pool Lock
+    ThreadPoolExecutor ProcessPoolExecutor tqdm trange nditer urlopen connect begin ExcelWriter
+    ExcelFile HDFStore File scan scandir GradientTape parallel_backend parallel_config
+    config_context Output capture_output""".split()
+)
+
 # Calls that neither read the world nor change it: allowed in a constant.
 PURE_CONSTRUCTORS: Final = frozenset(
     """Path PurePath PurePosixPath PosixPath str int float bool complex bytes list tuple dict set
     frozenset range len min max sum round abs sorted slice join expanduser format upper lower
     split strip replace items keys values zip enumerate date datetime timedelta Timestamp
-    Timedelta Decimal Fraction compile namedtuple TypeVar NewType OrderedDict defaultdict Counter
-    array arange linspace""".split()
+    Timedelta Decimal Fraction compile TypeVar OrderedDict defaultdict Counter
+    array arange linspace getLogger ContextVar""".split()
 )

@@ -112,10 +112,40 @@ def root_of(node: ast.expr) -> str:
                 return ""
 
 
+def main_module(node: ast.expr) -> str:
+    """Give how an expression names the notebook's own module; empty for any other expression."""
+    match node:
+        case ast.Name(id="__main__"):
+            return "__main__"
+        case ast.Subscript(
+            value=ast.Attribute(value=ast.Name(id="sys"), attr="modules"),
+            slice=ast.Constant(value="__main__") | ast.Name(id="__name__"),
+        ):
+            return "sys.modules['__main__']"
+        case ast.Call(
+            func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(value="__main__"), *_],
+        ):
+            return "import_module('__main__')"
+        case _:
+            return ""
+
+
+def whole_namespace(node: ast.expr) -> str:
+    """Give how an expression hands out all of the notebook's variables at once, if it does."""
+    match node:
+        case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr="user_ns"):
+            return "get_ipython().user_ns"
+        case _:
+            return main_module(node)
+
+
 def namespace_function(node: ast.expr) -> str:
     """Give `globals` for `globals()`, and so on; empty for what gives no namespace as a whole."""
     match node:
         case ast.Call(func=ast.Name(id=name), args=[], keywords=[]) if name in _NAMESPACES:
             return name
+        case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr="user_ns"):
+            return "user_ns"
         case _:
             return ""

@@ -10,6 +10,7 @@ Paths are canonical: import aliases are already resolved (`plt.style.use` is
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection
 from typing import Final
 
@@ -28,7 +29,8 @@ _SETTING: Final = re.compile(
     | IPython\.core\.interactiveshell\.InteractiveShell\.ast_node_interactivity
     | seaborn\.(set|set_theme|set_style|set_context|set_palette|set_color_codes|reset_defaults)
     | warnings\.(filterwarnings|simplefilter|resetwarnings)
-    | logging\.(basicConfig|disable|captureWarnings|getLogger\..*)
+    | logging\.(basicConfig|disable|captureWarnings
+        |getLogger\.(set\w+|add\w+|remove\w+|propagate|disabled|level|handlers.*|filters.*))
     | os\.(environ.*|chdir|putenv|umask)
     | sys\.(path.*|setrecursionlimit|stdout\.reconfigure)
     | locale\.setlocale | gc\.(disable|enable|set_threshold) | decimal\.(setcontext|getcontext\..*)
@@ -76,12 +78,24 @@ RANDOM_STREAMS: Final = {
     "numpy.random": Variable("@numpy.random"),
     "torch": Variable("@torch"),
 }
-_SEEDS: Final = frozenset({"seed", "set_state", "setstate", "manual_seed"})
+_SEEDS: Final = frozenset({"seed", "set_state", "setstate", "manual_seed", "set_rng_state"})
 _NO_DRAW: Final = frozenset(
     """default_rng Generator RandomState Random SystemRandom SeedSequence PCG64 PCG64DXSM MT19937
-    Philox SFC64 BitGenerator get_state getstate""".split()
+    Philox SFC64 BitGenerator""".split()
 )
-_TORCH_DRAWS: Final = re.compile(r"(nn\..*|rand\w*|normal|bernoulli|multinomial|.*Dropout.*)\Z")
+# Whoever looks at a stream is linked to who drew from it, as if they drew.
+_TORCH_DRAWS: Final = re.compile(
+    r"(get_rng_state|nn\..*|rand\w*|normal|bernoulli|multinomial|.*Dropout.*)\Z"
+)
+
+# Modules whose import changes nothing but what is imported: nothing else of the process.
+_QUIET_MODULES: Final = frozenset(
+    """numpy pandas scipy matplotlib sklearn statsmodels torch torchvision tensorflow keras PIL cv2
+    skimage requests bs4 yaml tqdm joblib networkx sympy xgboost lightgbm catboost polars pyarrow
+    plotly altair bokeh nltk spacy transformers datasets openpyxl lxml IPython ipywidgets folium
+    geopandas shapely pydantic attr sqlalchemy psycopg2 boto3 dateutil pytz nbpipe""".split()
+)
+_LOUD_PARTS: Final = re.compile(r"sklearn\.experimental(\..*)?|plotly\.io|readline")
 
 # Calls whose result differs from one time to the next: a setting made of one cannot be repeated.
 _PASSING: Final = frozenset(
@@ -95,7 +109,7 @@ _PASSING: Final = frozenset(
 _REPEATABLE: Final = frozenset(
     """iter len range isinstance hasattr getattr setattr str int float list dict tuple set sorted
     enumerate zip format join items keys values get Path exists abspath dirname basename getcwd
-    resolve startswith endswith append insert update print""".split()
+    resolve startswith endswith append insert update print register""".split()
 )
 
 
@@ -138,6 +152,14 @@ _TOLD_OTHERWISE: Final = frozenset({"random_state", "rng", "seed", "generator"})
 def draws_in_library(name: str, keywords: Collection[str]) -> bool:
     """Say whether a call of this function or method draws from numpy's global stream."""
     return name in _LIBRARY_DRAWS and not _TOLD_OTHERWISE.intersection(keywords)
+
+
+def acts_when_imported(module: str) -> bool:
+    """Say whether importing a module may do more than define what is in it."""
+    top = module.partition(".")[0]
+    if _LOUD_PARTS.fullmatch(module):
+        return True
+    return top not in _QUIET_MODULES and top not in sys.stdlib_module_names
 
 
 def is_setting(path: str) -> bool:

@@ -8,7 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from nbpipe.dataflow.ipython_syntax import INSTALL_MAGICS, OWN_MAGICS, SETTING_MAGICS
-from nbpipe.dataflow.mutations import GENERATOR_MAKERS, PURE_CONSTRUCTORS
+from nbpipe.dataflow.mutations import (
+    CLASS_MAKERS,
+    GENERATOR_MAKERS,
+    NEVER_SWALLOWING,
+    PURE_CONSTRUCTORS,
+)
 from nbpipe.dataflow.normal import normal_form
 from nbpipe.model.flow import Event, Statement, StatementKind
 
@@ -64,13 +69,27 @@ def bound_names(body: Sequence[ast.stmt]) -> frozenset[str]:
                 names |= {a.asname or a.name.split(".")[0] for a in aliases}
             case ast.ImportFrom(names=aliases):
                 names |= {a.asname or a.name for a in aliases}
-            case ast.With(body=inner) | ast.AsyncWith(body=inner):
-                names |= bound_names(inner)
+            case ast.With(items=items, body=inner) | ast.AsyncWith(items=items, body=inner):
+                if not may_end_early(items):
+                    names |= bound_names(inner)
             case ast.If(body=inner, orelse=orelse):
                 names |= bound_names(inner) & bound_names(orelse)
             case _:
                 pass
     return frozenset(names)
+
+
+def may_end_early(items: Sequence[ast.withitem]) -> bool:
+    """Say whether a `with` may swallow what its body raises, so that code goes on after it."""
+    for item in items:
+        match item.context_expr:
+            case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if (
+                name in NEVER_SWALLOWING
+            ):
+                pass
+            case _:
+                return True
+    return False
 
 
 def _plain_targets(target: ast.expr) -> set[str]:
@@ -144,6 +163,8 @@ def _is_setup_in_try(node: ast.stmt) -> bool:
 
 
 def _constant_kind(value: ast.expr) -> StatementKind:
+    if _makes_class(value):
+        return StatementKind.DEFINITION
     if is_pure(value):
         return StatementKind.CONSTANT
     if (
@@ -154,6 +175,19 @@ def _constant_kind(value: ast.expr) -> StatementKind:
     ):
         return StatementKind.GENERATOR
     return StatementKind.OTHER
+
+
+def _makes_class(value: ast.expr) -> bool:
+    """Say whether this makes a class: `namedtuple("Point", "x y")`, `type("Made", (), {})`."""
+    match value:
+        case ast.Call(
+            func=ast.Name(id=name) | ast.Attribute(attr=name), args=[_, _, *_] as arguments
+        ) if name in CLASS_MAKERS:
+            if name == "type" and len(arguments) < len(("name", "bases", "content")):
+                return False
+            return all(is_pure(a) for a in (*arguments, *(k.value for k in value.keywords)))
+        case _:
+            return False
 
 
 def is_pure(node: ast.expr) -> bool:

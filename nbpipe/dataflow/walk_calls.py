@@ -15,6 +15,7 @@ from nbpipe.dataflow import mutations as known
 from nbpipe.dataflow.origins import (
     FRESH,
     NO_NAMES,
+    main_module,
     names_of,
     namespace_function,
     origin_of_call,
@@ -24,7 +25,7 @@ from nbpipe.dataflow.origins import (
 from nbpipe.dataflow.recorder import Recorder
 from nbpipe.dataflow.statements import dotted_path
 from nbpipe.dataflow.walk_magics import MagicWalker
-from nbpipe.model.flow import Call, Delete, Origin
+from nbpipe.model.flow import Bind, Call, Delete, Origin
 from nbpipe.model.names import Variable
 
 _EVALUATING_MODULES: Final = frozenset({"pd", "pandas", "ne", "numexpr"})
@@ -79,6 +80,22 @@ class CallWalker:
             ):
                 self._record.opaque(f"{name}()", writes=name == "globals")
                 return FRESH
+            case ast.Call(
+                func=ast.Name(id="setattr" | "getattr" | "delattr" as function),
+                args=[module, ast.Constant(value=str(name)), *rest],
+            ) if main_module(module):
+                self._record.use(root_of(module))
+                for argument in rest:
+                    self._value(argument)
+                line = self._record.line
+                match function:
+                    case "setattr":
+                        self._record.note(Bind(name=Variable(name), line=line, definite=False))
+                    case "delattr":
+                        self._record.note(Delete(name=Variable(name), line=line, definite=False))
+                    case _:
+                        self._record.ask(name)
+                return origin_of_name(name)
             case ast.Call(
                 func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr=method)
             ):

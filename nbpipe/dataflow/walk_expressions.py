@@ -12,12 +12,15 @@ from typing import TypeAlias
 from nbpipe.dataflow.origins import (
     FRESH,
     joined,
+    main_module,
     names_of,
     namespace_function,
     origin_of_attribute,
     origin_of_element,
     origin_of_name,
     origin_of_subscript,
+    root_of,
+    whole_namespace,
 )
 from nbpipe.dataflow.recorder import Recorder
 from nbpipe.dataflow.walk_calls import CallWalker
@@ -38,9 +41,21 @@ class ExpressionWalker:
     def value(self, node: ast.expr) -> Origin:
         """Evaluate: write down the events, give what the object is connected with."""
         match node:
-            case ast.Name(id=name):
+            case ast.Name(id=name) if name != "__main__":
                 return self._record.use(name)
             case ast.Constant():
+                return FRESH
+            case ast.Attribute(value=inner, attr=attribute) if (
+                main_module(inner) and attribute != "__dict__"
+            ):
+                self._record.use(root_of(inner))
+                self._record.ask(attribute)
+                return origin_of_name(attribute)
+            case ast.Name() | ast.Subscript() | ast.Attribute() | ast.Call() if whole_namespace(
+                node
+            ):
+                self._record.use(root_of(node))
+                self._record.opaque(whole_namespace(node))
                 return FRESH
             case ast.Attribute(value=inner, attr=attribute):
                 return origin_of_attribute(self.value(inner), attribute)
@@ -116,6 +131,11 @@ class ExpressionWalker:
                 self._unpack(elements, origin)
             case ast.Starred(value=inner):
                 self.assign(inner, origin)
+            case ast.Attribute(value=container, attr=attribute) if main_module(container):
+                self._record.use(root_of(container))
+                self._record.note(
+                    Bind(name=Variable(attribute), line=self._record.line, definite=False)
+                )
             case ast.Attribute(value=container):
                 self._record.mutate(
                     self.value(container), container, stores=True, adds=origin.names

@@ -36,6 +36,10 @@ class MagicWalker:
                 self._cell_magic(name, rest, body)
             case "system" | "getoutput" | "getoutput_pipe", [str(command), *_]:
                 self._interpolate(command)
+            case "run_cell" | "ex", [str(source), *_]:
+                self.run_python(source)
+            case "run_cell" | "ex" | "ev" | "push" | "reset" | "del_var" | "safe_execfile", _:
+                self._record.opaque(f"get_ipython().{method}()")
             case _:
                 return False
         return True

@@ -10,7 +10,7 @@ from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.dataflow.origins import FRESH, origin_of_name
 from nbpipe.dataflow.recorder import Recorder
 from nbpipe.dataflow.scopes import module_table
-from nbpipe.dataflow.statements import bound_names
+from nbpipe.dataflow.statements import bound_names, may_end_early
 from nbpipe.dataflow.walk_expressions import ExpressionWalker
 from nbpipe.model.flow import ClassFlow, FunctionFlow, Origin
 
@@ -86,7 +86,11 @@ class StatementWalker:
                     origin = self._expressions.value(item.context_expr)
                     if item.optional_vars is not None:
                         self._expressions.assign(item.optional_vars, origin)
-                self.block(node.body)
+                if may_end_early(node.items):
+                    with self._record.branch():
+                        self.block(node.body)
+                else:
+                    self.block(node.body)
             case ast.Try() | ast.TryStar():
                 self._try(node)
             case ast.Match():
@@ -186,6 +190,7 @@ class StatementWalker:
         """Evaluate what a `def` evaluates at once, and give what a call of the function does."""
         for decorator in node.decorator_list:
             self._expressions.value(decorator)
+            self._register(decorator)
         arguments = node.args
         self._expressions.defaults(arguments)
         every = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
@@ -200,6 +205,17 @@ class StatementWalker:
         with self._record.function(node) as scope:
             self.block(node.body)
         return scope.flow(node)
+
+    def _register(self, decorator: ast.expr) -> None:
+        """`@f.register` changes f, for whoever calls it later."""
+        match decorator:
+            case (
+                ast.Attribute(value=ast.Name(id=name), attr="register")
+                | ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="register"))
+            ) if self._record.home(name) is None:
+                self._record.mutate(origin_of_name(name), decorator, stores=True)
+            case _:
+                pass
 
     def _define_class(self, node: ast.ClassDef) -> None:
         for expression in (*node.decorator_list, *node.bases, *(k.value for k in node.keywords)):

@@ -14,40 +14,6 @@ from tests.fuzz.moves.process_state import MODULES
 
 # Topic: why it is wrong: the notebook.
 WRONG: dict[str, dict[str, Case]] = {
-    "names": {
-        "a `with` can end its body early, and then what it was to bind is what it was": steps_of(
-            "import contextlib",
-            "n = 1",
-            "with contextlib.suppress(IndexError):\n    [][9]\n    n = 2",
-            "print(n)",
-        ),
-        "a variable that text made is there again after it was deleted": steps_of(
-            "",
-            "globals()['made'] = [3]",
-            "if 'made' in globals():\n    del made",
-            "print([name for name in ('made', 'never') if name in globals()])",
-        ),
-        "an attribute of `__main__` is a variable, and nobody sees that": steps_of(
-            "", "a = 1", "import __main__\n__main__.a = 5", "print(a)"
-        ),
-        "nor in `setattr(sys.modules['__main__'], …)`": steps_of(
-            "import sys", "a = 1", "setattr(sys.modules['__main__'], 'a', 5)", "print(a)"
-        ),
-    },
-    "randomness": {
-        "`getstate` reads the stream, and is not linked to who drew from it": steps_of(
-            "import random\nrandom.seed(0)",
-            "random.random()",
-            "print(random.getstate()[1][-1])",
-        ),
-        "a state that is put back is not the one that was there": steps_of(
-            "import random\nrandom.seed(0)",
-            "x = random.getstate()",
-            "random.random()",
-            "random.setstate(x)",
-            "print(random.random())",
-        ),
-    },
     "frames": {
         "an index that a variable holds is its frame's, and is renamed": steps_of(
             "import pandas as pd",
@@ -55,14 +21,6 @@ WRONG: dict[str, dict[str, Case]] = {
             "i = f.index",
             "i.name = 'x'",
             "print(f.index.name)",
-        ),
-    },
-    "functions": {
-        "what `lru_cache` remembers is lost, and with it that the function need not run": steps_of(
-            "import functools\n@functools.lru_cache\ndef f(x):\n    log.append(x)",
-            "log = []",
-            "f(0)",
-            "f(0)\nprint(log)",
         ),
     },
     "modules": {

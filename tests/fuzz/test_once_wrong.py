@@ -95,6 +95,99 @@ CASES = {
         "open(n + '.txt', 'w').write('a')",
         "print(os.path.exists('5.txt'))",
     ),
+    "a `with` can end its body early, and then what it was to bind is what it was": steps_of(
+        "import contextlib",
+        "n = 1",
+        "with contextlib.suppress(IndexError):\n    [][9]\n    n = 2",
+        "print(n)",
+    ),
+    "a variable that text made is there again after it was deleted": steps_of(
+        "",
+        "globals()['made'] = [3]",
+        "if 'made' in globals():\n    del made",
+        "print([name for name in ('made', 'never') if name in globals()])",
+    ),
+    "an attribute of `__main__` is a variable, and nobody sees that": steps_of(
+        "", "a = 1", "import __main__\n__main__.a = 5", "print(a)"
+    ),
+    "a variable is set by `setattr(sys.modules['__main__'], …)`": steps_of(
+        "import sys", "a = 1", "setattr(sys.modules['__main__'], 'a', 5)", "print(a)"
+    ),
+    "`getstate` reads the stream, and is not linked to who drew from it": steps_of(
+        "import random\nrandom.seed(0)",
+        "random.random()",
+        "print(random.getstate()[1][-1])",
+    ),
+    "a state that is put back is not the one that was there": steps_of(
+        "import random\nrandom.seed(0)",
+        "x = random.getstate()",
+        "random.random()",
+        "random.setstate(x)",
+        "print(random.random())",
+    ),
+    "what `lru_cache` remembers is lost, and with it that the function need not run": steps_of(
+        "import functools\n@functools.lru_cache\ndef f(x):\n    log.append(x)",
+        "log = []",
+        "f(0)",
+        "f(0)\nprint(log)",
+    ),
+    "a `namedtuple` of the setup is the class of what steps make": steps_of(
+        "from collections import namedtuple\nPt = namedtuple('Pt', 'x y')",
+        "p = Pt(1, 2)",
+        "print(isinstance(p, Pt), type(p) is Pt, p)",
+    ),
+    "a class made by `type` is the class of what steps make": steps_of(
+        "T = type('T', (), {'n': 1})", "e = T()", "print(isinstance(e, T), e.n)"
+    ),
+    "an enumeration made by a call": steps_of(
+        "import enum\nE = enum.Enum('E', 'A B')", "e = E.A", "print(e is E.A, e)"
+    ),
+    "a logger in the setup": steps_of(
+        "import logging\nlog = logging.getLogger('a')",
+        "log.setLevel(10)\nn = 1",
+        "print(log.level, n)",
+    ),
+    "a context variable in the setup": steps_of(
+        "import contextvars\nv = contextvars.ContextVar('v', default=1)",
+        "v.set(3)\nn = 1",
+        "print(v.get(), n)",
+    ),
+    "an implementation is registered in the setup": steps_of(
+        "from functools import singledispatch\n@singledispatch\ndef f(x):\n    return 'o'\n"
+        "@f.register\ndef _(x: int):\n    return 'i'",
+        "a = f(1)",
+        "print(f(2), a)",
+    ),
+    "an implementation is registered in a step": steps_of(
+        "from functools import singledispatch\n@singledispatch\ndef f(x):\n    return 'o'",
+        "@f.register(int)\ndef _(x):\n    return 'i'\na = f(1)",
+        "print(f(2), a)",
+    ),
+    "a class is registered with an abstract one in a step": steps_of(
+        "from abc import ABC\nclass B(ABC): pass\nclass X: pass",
+        "B.register(X)\nn = 1",
+        "print(isinstance(X(), B), n)",
+    ),
+    "a class is registered with an abstract one in the setup": steps_of(
+        "from abc import ABC\nclass B(ABC): pass\nclass X: pass\nB.register(X)",
+        "n = 1",
+        "print(isinstance(X(), B), n)",
+    ),
+    "a list of a class grows": steps_of(
+        "class B:\n    items = []", "B.items.append(1)\nn = 1", "print(B.items, n)"
+    ),
+    "a module is imported for what that does": steps_of(
+        "import plugins\nimport sys",
+        "n = 1",
+        "print(hasattr(sys, 'plugged'), n)",
+        files={"plugins.py": "import sys\nsys.plugged = 1\n"},
+    ),
+    "a variable is pushed into the shell": steps_of(
+        "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
+    ),
+    "a variable is set in the namespace of the shell": steps_of(
+        "", "x = 1", "get_ipython().user_ns['x'] = 5", "print(x)"
+    ),
 }
 
 
