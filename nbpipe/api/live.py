@@ -21,10 +21,12 @@ from nbpipe.kernel.random_streams import STREAMS
 from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.flow import (
     Bind,
+    Branch,
     CellFlow,
     ClassFlow,
     Delete,
     FunctionFlow,
+    Join,
     Mutate,
     Opaque,
     StarImport,
@@ -113,11 +115,14 @@ class LiveNotebook:
                 step=str(cell.tag.step if cell.tag else ""),
                 objection=f"{self._path.name} cannot be compiled; see nbpipe compile --check",
             )
-        defines = tuple(sorted(_replayed_names(pipeline, cell, self._flow)))
+        known = Advice(
+            replayed=cell.id in _replayed_cells(pipeline),
+            defines=tuple(sorted({*_replayed_names(pipeline, cell, self._flow)})),
+        )
         step = next((each for each in pipeline.steps if cell.id in each.cells), None)
         if not is_step or step is None:
-            return Advice(defines=defines)
-        return self._about_step(opened, pipeline, step, cell, defines)
+            return known
+        return self._about_step(opened, pipeline, step, cell, known)
 
     def keep(self, offer: Offer) -> Kept:
         """Store the result of the step that was asked about last, under its key.
@@ -185,11 +190,11 @@ class LiveNotebook:
         pipeline: Pipeline,
         step: Step,
         cell: Cell,
-        defines: tuple[str, ...],
+        known: Advice,
     ) -> Advice:
         workspace = opened.workspace
         place = step.cells.index(cell.id)
-        advice = Advice(step=step.name, place=place, cells=len(step.cells), defines=defines)
+        advice = replace(known, step=step.name, place=place, cells=len(step.cells))
         # What the step's own cells did just before is part of the step.
         executed = self._executed[: len(self._executed) - place]
         objection = self._objection(opened, pipeline, step, executed)
@@ -234,6 +239,7 @@ class LiveNotebook:
                 advice,
                 key=finding.key.key,
                 setup=dict(_setup_names(opened, pipeline, step, self._flow)),
+                absent=tuple(sorted(_absent_names(step, self._flow) - {*inputs})),
                 inputs=inputs,
                 streams=streams,
                 required=tuple(o.variable for o in step.outputs if o.required),
@@ -260,9 +266,6 @@ class LiveNotebook:
         if others:
             return f"it takes {spoken(others[0])} from an earlier step"
         setup = _setup_cells(opened, pipeline, step)
-        for cell in setup:
-            if cell.tag is not None and cell.tag.role is Role.PRELUDE:
-                return f"what cell {cell.number} (%%prelude) touches is not traced here"
         last: dict[str, int] = {}
         for number, each in enumerate(executed):
             found = opened.cell_of(each.cell, each.source)
@@ -290,6 +293,16 @@ class LiveNotebook:
     ) -> str:
         """Say what other code that ran here may have changed under the step."""
         names = {name for name, _ in _setup_names(opened, pipeline, step, self._flow)}
+        modules = {
+            str(name)
+            for source in [
+                *(_python_of(opened.cell_of(e.cell, e.source), e.source) for e in executed),
+                *(part.source for part in (*step.setup, *step.body) if isinstance(part, Fragment)),
+            ]
+            for statement in self._flow(source).statements
+            if statement.source.startswith("import ")
+            for name in statement.binds
+        }
         setup = {cell.id for cell in _setup_cells(opened, pipeline, step)}
         first = min(step.cell_numbers)
         for each in executed:
@@ -304,7 +317,7 @@ class LiveNotebook:
             if is_known or _is_of_nbpipe(each.source):
                 continue
             for statement in self._flow(_python_of(found, each.source)).statements:
-                touched = _touched(statement, names)
+                touched = _touched(statement, names, modules)
                 if touched:
                     return f"{what} may have changed {touched}"
         return ""
@@ -483,6 +496,45 @@ def _setup_names(
                     yield name, sources[fragment.cell]
 
 
+def _absent_names(step: Step, flow: _FlowOf) -> set[str]:
+    """Give names whose value a step may take from what ran before, and has none in the pipeline.
+
+    It reads them before it surely binds them, such as a function of Python's own that a cell
+    could hide; or it stores them, and may leave what was there before.
+    """
+    bound: set[str] = {*step.parameters}
+    free: set[str] = set()
+    within: set[str] = set()
+    depth = 0
+    for fragment in [part for part in (*step.setup, *step.body) if isinstance(part, Fragment)]:
+        for event in [e for s in flow(fragment.source).statements for e in s.events]:
+            match event:
+                case Use(deferred=True):
+                    within.add(event.name)
+                case Use() | Mutate():
+                    free |= {event.name} - bound
+                case Branch():
+                    depth += 1
+                case Join():
+                    depth -= 1
+                    bound |= event.certain
+                case Bind():
+                    if event.flow is not None:
+                        within.update(_names_within(event.flow))
+                    if event.definite and not depth:
+                        bound.add(event.name)
+                case Delete():
+                    bound.discard(event.name)
+                case _:
+                    pass
+    return free | ((within | {o.variable for o in step.outputs}) - bound)
+
+
+def _replayed_cells(pipeline: Pipeline) -> set[str]:
+    fragments = [part for step in pipeline.steps for part in _setup_fragments(step)]
+    return {each.cell for each in fragments} | {each.cell for each in pipeline.parameters}
+
+
 def _replayed_names(pipeline: Pipeline, cell: Cell, flow: _FlowOf) -> Iterator[str]:
     """Give the names bound in a cell that some step takes from it without running it."""
     yield from (each.name for each in pipeline.parameters if each.cell == cell.id)
@@ -511,8 +563,11 @@ def _streams(
     return tuple(sorted({*carried} | (seeded & {*STREAMS})))
 
 
-def _touched(statement: Statement, names: set[str]) -> str:
-    """Give what a statement may change of some names, in words; empty when nothing."""
+def _touched(statement: Statement, names: set[str], modules: set[str]) -> str:
+    """Give what a statement may change of some names, in words; empty when nothing.
+
+    Calls of functions of a module change settings and streams, which the kernel sees.
+    """
     if statement.kind is StatementKind.IMPORT and not any(
         isinstance(event, StarImport) for event in statement.events
     ):
@@ -520,6 +575,10 @@ def _touched(statement: Statement, names: set[str]) -> str:
     for event in statement.events:
         if isinstance(event, StarImport) or (isinstance(event, Opaque) and event.writes):
             return "anything"
+        if isinstance(event, Mutate) and event.name in modules:
+            if event.stores:
+                return f"'{event.name}'"
+            continue
         if isinstance(event, Bind | Mutate | Delete) and event.name in names:
             return f"'{event.name}'"
         if isinstance(event, Bind) and event.flow is not None:

@@ -69,10 +69,12 @@ class Advice:
         key: the step key.
         place: which of the step's cells it is, from 0.
         cells: how many it has.
-        defines: names bound by this cell that later steps replay.
+        replayed: some step takes code from this cell without running it.
+        defines: names that such code binds.
         objection: why the kernel is not what the pipeline would have; empty when nobody knows.
         setup: names that the step takes from replayed code, with the source of the cell that
             binds each.
+        absent: names that must have no value here when the step begins, as in the pipeline.
         inputs: what the pipeline gives the step; None for what is left unbound.
         streams: random streams that the step may draw from.
         watched_files: absolute paths, as in a `KernelRequest`.
@@ -85,9 +87,11 @@ class Advice:
     key: str = ""
     place: int = 0
     cells: int = 1
+    replayed: bool = False
     defines: tuple[str, ...] = ()
     objection: str = ""
     setup: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
     inputs: Mapping[Variable, StoredValue | None] = field(default_factory=dict)
     streams: tuple[str, ...] = ()
     required: tuple[str, ...] = ()

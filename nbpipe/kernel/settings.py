@@ -94,7 +94,8 @@ class _Environment:
     imports_count = False
 
     def read(self) -> Entries:
-        return dict(os.environ)
+        # The tracer takes its own library out of this one when a step begins.
+        return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
     def apply(self, changes: Changes) -> None:
         os.environ.update(changes.set)

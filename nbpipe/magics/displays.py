@@ -91,7 +91,7 @@ class DisplayRecorder:
             shown = _shown(content)
             self._note({"output_type": "execute_result", "execution_count": None, **shown})
 
-    def _wrote(self, name: str, text: str) -> None:
+    def _wrote(self, name: str, text: Any) -> None:  # noqa: ANN401 - whatever an author writes.
         if not isinstance(text, str) or not text:
             return
         self._text += len(text)
@@ -134,8 +134,10 @@ def _send_result(shell: InteractiveShell, output: Mapping[str, Any]) -> None:
     content = {
         "data": _joined(output["data"]),
         "metadata": dict(output.get("metadata") or {}),
-        "execution_count": shell.execution_count,
+        "execution_count": hook.prompt_count,
     }
+    # What it was the value of is not there: no value is better than an older one.
+    shell.user_ns.pop("_", None)
     message = hook.session.msg("execute_result", content, parent=hook.parent_header)
     hook.session.send(hook.pub_socket, message, ident=hook.topic)
 

@@ -32,10 +32,12 @@ from nbpipe.kernel.process_state import ProcessState
 from nbpipe.kernel.random_streams import STREAMS, restore_stream, stream_state
 from nbpipe.kernel.step_io import StepIo, StepSide, identity_of
 from nbpipe.kernel.tracing import StepTracer
+from nbpipe.kernel.tracing.environment import EnvironmentReads
 from nbpipe.magics.displays import DisplayRecorder, Output, show_again, show_line
 from nbpipe.magics.live_process import LiveProcess
 from nbpipe.model.artifact import StoredValue
 from nbpipe.model.names import Variable, is_state, spoken
+from nbpipe.model.trace import Trace
 from nbpipe.settings import read_settings
 from nbpipe.store.blobs.local import LocalBlobs
 from nbpipe.store.values import companions_of, fingerprints, load_values
@@ -75,7 +77,6 @@ class _StepRun:
     advice: Advice
     io: StepIo
     started: datetime
-    directory: tempfile.TemporaryDirectory[str]
     tracer: StepTracer
     next_place: int = 0
     seconds: float = 0.0
@@ -116,6 +117,12 @@ class LiveCells:
         self._restored: ReadyResult | None = None
         self._cell = self._source = ""
         self._began = datetime.now(UTC)
+        # What cells that are no steps' touched, as far as it counts for steps behind them: what
+        # replayed code did, and which variables of the environment were looked at.
+        self._trace = Trace()
+        self._environment: EnvironmentReads | None = None
+        self._tracer: StepTracer | None = None
+        self._directory = tempfile.TemporaryDirectory(prefix="nbp-", ignore_cleanup_errors=True)
         self._told: set[str] = set()
         self._late = _LATE if is_late else ""
 
@@ -152,6 +159,7 @@ class LiveCells:
         if self._running is None:
             self._state = ProcessState(self._shell.user_ns)
             self._state.mark()
+            self._watch(replayed=advice.replayed)
         elif not going_on:
             self._running.tracer.start()
         if self._displays is not None:
@@ -169,6 +177,7 @@ class LiveCells:
         with suppress(ValueError):
             sys.meta_path.remove(WATCH)
         seconds = (datetime.now(UTC) - self._began).total_seconds()
+        self._note_trace()
         running = self._running
         state = self._state if running is None else running.io
         states = () if state is None else state.changed()
@@ -192,7 +201,29 @@ class LiveCells:
     def close(self) -> None:
         """Let go of everything."""
         self._drop()
+        self._note_trace()
         self._process.close()
+        self._directory.cleanup()
+
+    def _watch(self, *, replayed: bool) -> None:
+        if replayed:
+            self._tracer = StepTracer(Path(self._directory.name) / "trace.log", [])
+            WATCH.quietly = self._tracer.paused
+            self._tracer.start()
+        else:
+            self._environment = EnvironmentReads()
+            self._environment.start()
+
+    def _note_trace(self) -> None:
+        if self._tracer is not None:
+            found = self._tracer.finish(self._names_of_author())
+            self._trace = _joined(found, self._trace)
+            WATCH.quietly = nullcontext
+        if self._environment is not None:
+            self._environment.stop()
+            found = Trace(environment_read=self._environment.digests)
+            self._trace = _joined(found, self._trace)
+        self._tracer = self._environment = None
 
     def _goes_on(self, running: _StepRun, advice: Advice) -> bool:
         before = running.advice
@@ -213,9 +244,8 @@ class LiveCells:
         if objection:
             self._tell(f"the result of step '{advice.step}' is not kept: {objection}")
             return
-        # The directory must not be in the trace.
-        directory = tempfile.TemporaryDirectory(prefix="nbp-", ignore_cleanup_errors=True)
-        tracer = StepTracer(Path(directory.name) / "trace.log", [advice.store, directory.name])
+        own = [advice.store, self._directory.name]
+        tracer = StepTracer(Path(self._directory.name) / "trace.log", own)
         reports: list[KernelReport] = []
         side = StepSide(
             blobs=LocalBlobs(Path(advice.store) / "objects"),
@@ -232,7 +262,6 @@ class LiveCells:
             advice=replace(advice, place=0, ready=None, defines=()),
             io=io,
             started=datetime.now(UTC),
-            directory=directory,
             tracer=tracer,
             reports=reports,
         )
@@ -247,6 +276,10 @@ class LiveCells:
         if modules:
             return f"module '{modules[0].__name__}' may have changed since it was imported"
         namespace = self._namespace()
+        authors = self._names_of_author()
+        for name in advice.absent:
+            if name in authors and name not in advice.setup:
+                return f"'{name}' has a value here, and none in the pipeline"
         for name, source in advice.setup.items():
             imprint = self._setup.get(name)
             if imprint is None or imprint.origin.rstrip() != source.rstrip():
@@ -294,7 +327,7 @@ class LiveCells:
         except StepNotebookError as error:
             objection = str(error)
         finally:
-            self._let_go(running)
+            WATCH.quietly = nullcontext
         if objection:
             self._tell(f"the result of step '{advice.step}' is not kept: {objection}")
 
@@ -303,6 +336,7 @@ class LiveCells:
         advice = running.advice
         running.io.save(advice.required, advice.optional)
         report = running.reports[-1]
+        report = replace(report, trace=_joined(report.trace, self._trace))
         offer = Offer(
             report=report,
             displays=json.dumps(running.displays),
@@ -352,11 +386,7 @@ class LiveCells:
         running, self._running = self._running, None
         if running is not None:
             running.tracer.finish({})
-            self._let_go(running)
-
-    def _let_go(self, running: _StepRun) -> None:
-        WATCH.quietly = nullcontext
-        running.directory.cleanup()
+            WATCH.quietly = nullcontext
 
     # -------------------------------------------------------------------------- imprints
 
@@ -440,6 +470,26 @@ class LiveCells:
         if not once or text not in self._told:
             self._told.add(text)
             show_line(self._shell, f"nbpipe: {text}")
+
+
+def _joined(trace: Trace, earlier: Trace) -> Trace:
+    """Give a trace with what came to pass earlier, but for what was written."""
+
+    def both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(sorted({*one, *other}))
+
+    return replace(
+        trace,
+        files_read=both(trace.files_read, earlier.files_read),
+        files_absent=both(trace.files_absent, earlier.files_absent),
+        paths_found=both(trace.paths_found, earlier.paths_found),
+        directories_listed=both(trace.directories_listed, earlier.directories_listed),
+        packages={**earlier.packages, **trace.packages},
+        environment_read={**earlier.environment_read, **trace.environment_read},
+        uses_network=trace.uses_network or earlier.uses_network,
+        uses_clock=trace.uses_clock or earlier.uses_clock,
+        unverified=both(trace.unverified, earlier.unverified),
+    )
 
 
 def kept_statements(tree: ast.Module, lines: Iterable[int]) -> ast.Module:
