@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -13,6 +13,9 @@ from nbpipe.magics.notebook_path import notebook_path
 
 if TYPE_CHECKING:
     from nbpipe.magics.live_cells import LiveCells
+
+# In the kernels of runs. What `kernel.exchange` calls it would have to be imported for this.
+_REQUEST: Final = "NBPIPE_REQUEST"
 
 
 class LiveHooks(ast.NodeTransformer):
@@ -94,7 +97,7 @@ class LiveHooks(ast.NodeTransformer):
 
     def _start(self) -> None:
         path = notebook_path(os.environ, self._shell.user_ns)
-        if path is None:
+        if path is None or _REQUEST in os.environ:
             return
         self._is_off = True
         live_cells = importlib.import_module("nbpipe.magics.live_cells")

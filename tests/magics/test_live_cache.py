@@ -48,7 +48,7 @@ class Desk:
         shown = [client.run(cell)[1] for cell in self.cells]
         return client, [lines(messages) for messages in shown]
 
-    def headless(self, *options):
+    def headless(self, *options, **environ):
         """What a run said of its steps."""
         path = os.pathsep.join([str(Path(nbpipe.__file__).parents[1]), *filter(None, sys.path)])
         done = subprocess.run(
@@ -56,7 +56,7 @@ class Desk:
             capture_output=True,
             check=False,
             text=True,
-            env=os.environ | {"PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path} | environ,
         )
         assert done.returncode == 0, done.stderr
         return done.stderr
@@ -402,6 +402,15 @@ def test_names_that_are_not_stored_are_not_older_ones(desk):
     # Where another cell of the notebook wants it, the step runs.
     desk.write(*desk.cells[1:], "scratch")
     assert desk.run_all()[1] == [[], [], []]
+
+
+def test_kernels_of_runs_are_no_live_kernels(desk):
+    desk.write(*TWO)
+    # As in a cell that calls nbpipe.
+    desk.headless(JPY_SESSION_NAME=str(desk.path))
+    store = nbpipe.open_store(desk.folder / ".nbpipe")
+    assert [len(run.steps) for run in store.runs()] == [2]
+    assert desk.calls() == ["load", "total"]
 
 
 def test_the_extension_has_to_be_first(desk):
