@@ -221,6 +221,7 @@ class LiveNotebook:
             finding = finder.find([step])[step.name]
             streams = _streams(opened, pipeline, step, executed)
             inputs = keys.inputs_of(step)
+            read, written = _names_not_bound_first(step, self._flow)
             begun = self._pending
             if not (place and begun and (begun.step, begun.key) == (step, finding.key)):
                 self._pending = _Pending(
@@ -239,7 +240,8 @@ class LiveNotebook:
                 advice,
                 key=finding.key.key,
                 setup=dict(_setup_names(opened, pipeline, step, self._flow)),
-                absent=tuple(sorted(_absent_names(step, self._flow) - {*inputs})),
+                absent=tuple(sorted(read - {*inputs})),
+                left_over=tuple(sorted(written - {*inputs})),
                 inputs=inputs,
                 streams=streams,
                 required=tuple(o.variable for o in step.outputs if o.required),
@@ -496,38 +498,40 @@ def _setup_names(
                     yield name, sources[fragment.cell]
 
 
-def _absent_names(step: Step, flow: _FlowOf) -> set[str]:
-    """Give names whose value a step may take from what ran before, and has none in the pipeline.
+def _names_not_bound_first(step: Step, flow: _FlowOf) -> tuple[set[str], set[str]]:
+    """Give names that a step may read before it binds them, and outputs it may not bind at all.
 
-    It reads them before it surely binds them, such as a function of Python's own that a cell
-    could hide; or it stores them, and may leave what was there before.
+    The first may be found in a kernel, such as one that hides a function of Python's own, and have
+    no value in the pipeline; of the others, what was there before may be left.
     """
     bound: set[str] = {*step.parameters}
     free: set[str] = set()
     within: set[str] = set()
-    depth = 0
-    for fragment in [part for part in (*step.setup, *step.body) if isinstance(part, Fragment)]:
-        for event in [e for s in flow(fragment.source).statements for e in s.events]:
+    outer: list[set[str]] = []
+    fragments = [part for part in (*step.setup, *step.body) if isinstance(part, Fragment)]
+    for statement in [each for part in fragments for each in flow(part.source).statements]:
+        # What a `try` binds its handlers may not find, and both are one branch.
+        has_handlers = any(word in statement.source for word in ("except", "case "))
+        for event in statement.events:
             match event:
                 case Use(deferred=True):
                     within.add(event.name)
                 case Use() | Mutate():
                     free |= {event.name} - bound
                 case Branch():
-                    depth += 1
+                    outer.append({*bound})
                 case Join():
-                    depth -= 1
-                    bound |= event.certain
+                    bound = outer.pop() | event.certain
                 case Bind():
                     if event.flow is not None:
                         within.update(_names_within(event.flow))
-                    if event.definite and not depth:
+                    if event.definite and not (outer and has_handlers):
                         bound.add(event.name)
                 case Delete():
                     bound.discard(event.name)
                 case _:
                     pass
-    return free | ((within | {o.variable for o in step.outputs}) - bound)
+    return free | (within - bound), {str(each.variable) for each in step.outputs} - bound
 
 
 def _replayed_cells(pipeline: Pipeline) -> set[str]:

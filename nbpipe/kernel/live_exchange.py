@@ -75,6 +75,7 @@ class Advice:
         setup: names that the step takes from replayed code, with the source of the cell that
             binds each.
         absent: names that must have no value here when the step begins, as in the pipeline.
+        left_over: outputs that the step may not bind: a value from before is none of its.
         inputs: what the pipeline gives the step; None for what is left unbound.
         streams: random streams that the step may draw from.
         watched_files: absolute paths, as in a `KernelRequest`.
@@ -92,6 +93,7 @@ class Advice:
     objection: str = ""
     setup: Mapping[str, str] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+    left_over: tuple[str, ...] = ()
     inputs: Mapping[Variable, StoredValue | None] = field(default_factory=dict)
     streams: tuple[str, ...] = ()
     required: tuple[str, ...] = ()

@@ -39,6 +39,7 @@ from nbpipe.model.artifact import StoredValue
 from nbpipe.model.names import Variable, is_state, spoken
 from nbpipe.model.trace import Trace
 from nbpipe.settings import read_settings
+from nbpipe.store.alias_groups import find_alias_groups
 from nbpipe.store.blobs.local import LocalBlobs
 from nbpipe.store.values import companions_of, fingerprints, load_values
 
@@ -83,6 +84,7 @@ class _StepRun:
     displays: list[list[Output]] = field(default_factory=list)
     reports: list[KernelReport] = field(default_factory=list)
     lost: str = ""
+    older: Mapping[str, Callable[[object], bool]] = field(default_factory=dict)
 
 
 def start(
@@ -264,6 +266,11 @@ class LiveCells:
             started=datetime.now(UTC),
             tracer=tracer,
             reports=reports,
+            older={
+                name: identity_of(self._shell.user_ns[name])
+                for name in advice.left_over
+                if name in self._shell.user_ns
+            },
         )
 
     def _objection(self, advice: Advice) -> str:
@@ -334,7 +341,16 @@ class LiveCells:
     def _keep(self, running: _StepRun) -> str:
         """Store and offer the result; give why nothing is kept, or nothing."""
         advice = running.advice
-        running.io.save(advice.required, advice.optional)
+        namespace = self._shell.user_ns
+        older = {
+            name
+            for name, is_same in running.older.items()
+            if name in namespace and is_same(namespace[name])
+        }
+        for name in advice.required:
+            if name in older:
+                return f"'{name}' may be left from before"
+        running.io.save(advice.required, [name for name in advice.optional if name not in older])
         report = running.reports[-1]
         report = replace(report, trace=_joined(report.trace, self._trace))
         offer = Offer(
@@ -351,6 +367,9 @@ class LiveCells:
     def _restore(self, advice: Advice, ready: ReadyResult) -> bool:
         """Put a stored result in the place of running the cell, if that can be done."""
         namespace = self._shell.user_ns
+        changed = {*advice.inputs} & {*ready.outputs}
+        if self._share_state_outside(changed, {*ready.outputs}):
+            return False  # Those would keep what the step changed as it was.
         tree = ast.parse(self._as_python(self._source))
         if len(kept_statements(tree, ready.lines).body) != len(ready.lines):
             return False
@@ -440,6 +459,20 @@ class LiveCells:
         ordered = sorted(names)
         groups = fingerprints(namespace, ordered, definitions=self._definitions(namespace))
         return {name: group for group in groups for name in group}
+
+    def _share_state_outside(self, names: set[Variable], known: set[Variable]) -> bool:
+        """Say whether other variables share state with some."""
+        values = {
+            name: value
+            for name, value in self._names_of_author().items()
+            if not isinstance(value, _DEFINED) and not name.startswith("_")
+        }
+        if not names & values.keys():
+            return False
+        groups = find_alias_groups(
+            values, sorted(values), definitions=self._definitions(self._shell.user_ns)
+        ).groups
+        return any(names & {*group} and {*group} - known for group in groups)
 
     def _definitions(self, namespace: Mapping[str, Any]) -> frozenset[str]:
         return frozenset(
