@@ -90,12 +90,12 @@ class _StepRun:
 def start(
     shell: InteractiveShell, notebook: Path, environ: Mapping[str, str], *, is_late: bool
 ) -> LiveCells | None:
-    """Begin with what runs in a shell from now on; None where that is switched off.
+    """Begin with what runs in a shell from now on; None where that is switched off, or no kernel.
 
     Raises:
         NbpipeError: the settings cannot be read.
     """
-    if not read_settings(notebook.parent, environ).live_cache:
+    if not DisplayRecorder.fits(shell) or not read_settings(notebook.parent, environ).live_cache:
         return None
     return LiveCells(shell, notebook, LiveProcess(notebook, environ), is_late=is_late)
 
@@ -275,8 +275,6 @@ class LiveCells:
 
     def _objection(self, advice: Advice) -> str:
         """Say which of the values that the step depends on is not what the pipeline gives."""
-        if not DisplayRecorder.fits(self._shell):
-            return "what this shell shows cannot be noted"
         if Path.cwd().resolve() != self._notebook.parent:
             return "the working directory is not that of the notebook"
         modules = project_modules()
