@@ -19,11 +19,14 @@ class Settings:
         jobs: how many steps run at the same time; 0 for one per processor (`NBPIPE_JOBS`).
         reuse_unverified: reuse results of steps that may have read files unseen
             (`NBPIPE_REUSE_UNVERIFIED`).
+        live_cache: a kernel that a person works in stores and reuses results of steps, too
+            (`NBPIPE_LIVE_CACHE`).
     """
 
     store: str = ""
     jobs: int = 0
     reuse_unverified: bool = False
+    live_cache: bool = True
 
 
 def read_settings(directory: Path, environ: Mapping[str, str]) -> Settings:
@@ -44,7 +47,9 @@ def read_settings(directory: Path, environ: Mapping[str, str]) -> Settings:
     if environ.get("NBPIPE_JOBS"):
         settings = replace(settings, jobs=_whole(environ["NBPIPE_JOBS"]))
     if environ.get("NBPIPE_REUSE_UNVERIFIED"):
-        settings = replace(settings, reuse_unverified=_flag(environ["NBPIPE_REUSE_UNVERIFIED"]))
+        settings = replace(settings, reuse_unverified=_flag(environ, "NBPIPE_REUSE_UNVERIFIED"))
+    if environ.get("NBPIPE_LIVE_CACHE"):
+        settings = replace(settings, live_cache=_flag(environ, "NBPIPE_LIVE_CACHE"))
     return settings
 
 
@@ -59,9 +64,10 @@ def _table(path: Path) -> Mapping[str, object]:
     return table if isinstance(table, dict) else {}
 
 
-def _flag(text: str) -> bool:
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    text = environ[name]
     if text not in {"0", "1"}:
-        raise ConfigurationError(f"NBPIPE_REUSE_UNVERIFIED is {text!r}, not 0 or 1.")
+        raise ConfigurationError(f"{name} is {text!r}, not 0 or 1.")
     return text == "1"
 
 

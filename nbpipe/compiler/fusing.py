@@ -24,6 +24,7 @@ _TOGETHER: Final[Mapping[str, Callable[[Any], Any]]] = {
     "timeout_seconds": sum,
     "ttl_seconds": min,
     "cache": all,
+    "force": any,
     "cpu": max,
     "memory_bytes": max,
     "gpu": max,

@@ -53,7 +53,7 @@ class ModuleStates:
     def mark(self) -> None:
         """Take the data as it is now for what the step's code begins with."""
         self._before = {}
-        for module in _project_modules():
+        for module in project_modules():
             self.mark_loaded(module)
 
     def mark_loaded(self, module: ModuleType) -> None:
@@ -78,7 +78,7 @@ class ModuleStates:
 
     def changed(self) -> Iterator[str]:
         """Name the modules whose data the step changed."""
-        for module in _project_modules():
+        for module in project_modules():
             if self._changes(module):
                 yield f"{PREFIX}{module.__name__}"
 
@@ -109,7 +109,7 @@ class ModuleStates:
             return
         for name in _names_of(before, self._namespace):
             self._namespace[name] = value
-        for module in _project_modules():
+        for module in project_modules():
             names = _names_of(before, vars(module))
             for name in names:
                 setattr(module, name, value)
@@ -123,7 +123,8 @@ def _names_of(value: object, names: Mapping[str, Any]) -> list[str]:
     return [name for name, each in names.items() if each is value]
 
 
-def _project_modules() -> list[ModuleType]:
+def project_modules() -> list[ModuleType]:
+    """Give the modules that are loaded and came neither with Python nor with a distribution."""
     return [
         module
         for name, module in sorted(sys.modules.items())

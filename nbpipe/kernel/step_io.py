@@ -115,19 +115,31 @@ class StepIo:
                 else:
                     self._namespace[name] = value
             self._state.mark()
-            self._loaded_beside = {
-                name: self._namespace[name] for name in self._definitions if name in self._namespace
-            }
-            names = [value.variable for value in values if not is_state(value.variable)]
-            self._inputs.update(names)
-            marks, again = self._marks_of_companions(), self._marks_of_companions()
-            self._companion_marks = {n: mark for n, mark in marks.items() if again.get(n) == mark}
-            first, second = self._imprints(names), self._imprints(names)
-            for name in names:
-                if first[name].content is not None and first[name] == second[name]:
-                    self._loaded[name] = _Loaded(
-                        imprint=first[name], is_same=_identity(self._namespace[name])
-                    )
+            self._note_inputs([v.variable for v in values if not is_state(v.variable)])
+
+    def take(self, names: Iterable[Variable]) -> None:
+        """Take variables that the namespace holds already for the inputs, as they are now."""
+        with self._problems_reported("input"):
+            self._state.mark()
+            self._note_inputs(sorted(names))
+
+    def _note_inputs(self, names: Sequence[Variable]) -> None:
+        self._loaded_beside = {
+            name: self._namespace[name] for name in self._definitions if name in self._namespace
+        }
+        self._inputs.update(names)
+        marks, again = self._marks_of_companions(), self._marks_of_companions()
+        self._companion_marks = {n: mark for n, mark in marks.items() if again.get(n) == mark}
+        first, second = self._imprints(names), self._imprints(names)
+        for name in names:
+            if first[name].content is not None and first[name] == second[name]:
+                self._loaded[name] = _Loaded(
+                    imprint=first[name], is_same=identity_of(self._namespace[name])
+                )
+
+    def changed(self) -> tuple[str, ...]:
+        """Name the states of the process that the step has changed so far."""
+        return self._state.changed()
 
     def save(self, required: Sequence[str], optional: Sequence[str]) -> None:
         """Store what is bound, and report it."""
@@ -316,7 +328,7 @@ def _products(trace: Trace, watched: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(path for path in watched if os.path.abspath(path) in made))  # noqa: PTH100
 
 
-def _identity(value: object) -> Callable[[object], bool]:
+def identity_of(value: object) -> Callable[[object], bool]:
     """Give a test for being `value` that does not keep it alive."""
     try:
         reference = weakref.ref(value)

@@ -30,7 +30,7 @@ def run_command(arguments: Sequence[str], show: Callable[[str], None]) -> int:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        **_in_its_own_group(),
+        **in_its_own_group(),
     )
     assert process.stdout is not None
     chunks: SimpleQueue[bytes] = SimpleQueue()
@@ -51,7 +51,7 @@ def run_command(arguments: Sequence[str], show: Callable[[str], None]) -> int:
         _end(process)
 
 
-def _in_its_own_group() -> dict[str, Any]:
+def in_its_own_group() -> dict[str, Any]:
     """Jupyter interrupts a kernel's whole process group; the command must hear of it once."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}

@@ -54,6 +54,7 @@ class StepOptions:
     timeout_seconds: float | None = None
     ttl_seconds: float | None = None
     cache: bool | None = None
+    force: bool | None = None
     cpu: float | None = None
     memory_bytes: int | None = None
     gpu: int | None = None

@@ -137,11 +137,13 @@ STEP_OPTIONS: Final[Mapping[str, Option]] = {
     "timeout": Option("timeout_seconds", _duration, "10m", "stop the step after this long"),
     "ttl": Option("ttl_seconds", _duration, "1d", "reuse no result that is older than this"),
     "no-cache": Option("cache", _no_cache, "", "always run, never reuse a stored result"),
+    "force": Option("force", _flag, "", "in a live kernel, run although a result is stored"),
     "cpu": Option("cpu", _positive, "2", "processors asked of the engine"),
     "memory": Option("memory_bytes", _bytes, "4G", "memory asked of the engine"),
     "gpu": Option("gpu", _whole, "1", "accelerators asked of the engine"),
 }
 _SHOWN: Final = 40
+_FLAGS: Final = frozenset({"no-cache", "force"})
 _MANY: Final = frozenset({"out", "in", "after", "reads", "metrics"})
 
 # What `%pipeline` can set for every step.
@@ -187,7 +189,7 @@ def _read_options(pairs: Sequence[tuple[str, Sequence[str], int]], dashes: str) 
         option = STEP_OPTIONS.get(name)
         if option is None:
             raise _unknown_option(name, list(STEP_OPTIONS), line, dashes)
-        if name != "no-cache" and (not words or (name not in _MANY and len(words) > 1)):
+        if name not in _FLAGS and (not words or (name not in _MANY and len(words) > 1)):
             wanted = "at least one value" if name in _MANY else "one value"
             raise TagError(
                 f"option {dashes}{name} takes {wanted}, not {len(words)}.",

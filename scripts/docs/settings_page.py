@@ -29,6 +29,8 @@ VARIABLES: Final = {
     "NBPIPE_JOBS": "How many steps run at the same time.",
     "NBPIPE_REUSE_UNVERIFIED": "`1` reuses results of steps that may have read files unseen, `0` "
     "does not.",
+    "NBPIPE_LIVE_CACHE": "`0` lets [live kernels](../explanation/live-kernels.md) neither store "
+    "nor reuse results, `1` does.",
     "NBPIPE_OUTPUT_LIMIT": "How many bytes of printed text are kept of a cell: the first and the "
     "last half of them. 10,000,000 when not set.",
     "NBPIPE_NATIVE_TRACING": "`0` leaves the library for tracing native code and child processes "

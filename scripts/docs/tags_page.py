@@ -86,6 +86,7 @@ _EXAMPLES: Final = {
     "timeout": ("10m", "10m"),
     "ttl": ("1d", "1d"),
     "no-cache": ("", True),
+    "force": ("", True),
     "cpu": ("2", 2),
     "memory": ("4G", "4G"),
     "gpu": ("1", 1),

@@ -22,19 +22,26 @@ pytestmark = pytest.mark.slow
 class Client:
     """A kernel, and what it says about each cell."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **environ):
         self.manager = KernelManager(kernel_name="python3")
         self.manager.kernel_cmd = [sys.executable, "-m", "ipykernel_launcher", "-f"]
         # A kernel finds the package that is tested, installed or not.
         path = os.pathsep.join([str(Path(nbpipe.__file__).parents[1]), *filter(None, sys.path)])
-        self.manager.start_kernel(cwd=str(folder), env=os.environ | {"PYTHONPATH": path})
+        self.manager.start_kernel(cwd=str(folder), env=os.environ | {"PYTHONPATH": path} | environ)
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=60)
 
-    def run(self, code, *, interrupt_after=None, **options):
-        """Run code; give the reply and the messages in between."""
-        message = self.client.execute(code, **options)
+    def run(self, code, *, interrupt_after=None, cell=None, **options):
+        """Run code, of a cell with an id or without; give the reply and the messages in between."""
+        if cell is None:
+            message = self.client.execute(code, **options)
+        else:
+            content = {"code": code, "silent": False, "store_history": True}
+            request = self.client.session.msg("execute_request", content)
+            request["metadata"]["cellId"] = cell
+            self.client.shell_channel.send(request)
+            message = request["header"]["msg_id"]
         messages = []
         start = time.monotonic()
         while True:

@@ -46,10 +46,34 @@ class _Thread(threading.local):
     pauses = 0
 
 
+class _Hook:
+    """The audit hook of this process."""
+
+    def __init__(self) -> None:
+        self._current: Callable[[str, Arguments], None] | None = None
+        self._is_there = False
+
+    def call(self, function: Callable[[str, Arguments], None] | None) -> None:
+        """Call `function` with each event from now on."""
+        self._current = function
+        if not self._is_there:
+            self._is_there = True
+            sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, arguments: Arguments) -> None:
+        current = self._current
+        if current is not None:
+            current(event, arguments)
+
+
+_HOOK: Final = _Hook()
+
+
 class AuditTrace:
     """Notes accesses from audit events.
 
-    An audit hook cannot be removed, so there is one in a process, and it does little. Where there
+    An audit hook cannot be removed, so there is one in a process, for the trace of the moment, and
+    it does little. Where there
     is a `native` trace, that tells of files, and this only of what that one cannot see.
     """
 
@@ -78,7 +102,7 @@ class AuditTrace:
             except Exception:  # noqa: BLE001 - it would come up in the author's code.
                 self.is_incomplete = True
 
-        sys.addaudithook(hook)
+        _HOOK.call(hook)
         if self._native is None:
             self._wrap_looks()
         self._on = True
@@ -86,6 +110,7 @@ class AuditTrace:
     def stop(self) -> None:
         """Note nothing any more."""
         self._on = False
+        _HOOK.call(None)
         while self._undo:
             self._undo.pop()()
 
@@ -163,7 +188,7 @@ class AuditTrace:
         facts = facts_of(path)
         if not facts and mode is None and not os.path.isabs(path):  # noqa: PTH117
             # `os.open` may have been given a directory that the event does not tell.
-            if not sys._getframe(2).f_code.co_filename.endswith("/shutil.py"):  # noqa: SLF001
+            if not sys._getframe(3).f_code.co_filename.endswith("/shutil.py"):  # noqa: SLF001
                 self.unverified.add("os.open")
             return
         for access in kind_of_open(flags, existed=bool(facts)):
@@ -178,8 +203,8 @@ class AuditTrace:
     def _lists(self, arguments: Arguments) -> None:
         given = arguments[0]
         path = "." if given is None else _text(given)
-        # Above are this, the hook, and who lists.
-        if sys._getframe(2).f_code.co_filename.endswith(_LOOK_FOR_MODULES):  # noqa: SLF001
+        # Above are this, the two hooks, and who lists.
+        if sys._getframe(3).f_code.co_filename.endswith(_LOOK_FOR_MODULES):  # noqa: SLF001
             if self._native is not None and path is not None:
                 self._native.skip_listing()
         elif self._native is None and path is not None:
