@@ -26,7 +26,7 @@ class Settings:
     store: str = ""
     jobs: int = 0
     reuse_unverified: bool = False
-    live_cache: bool = True
+    live_cache: bool = False
 
 
 def read_settings(directory: Path, environ: Mapping[str, str]) -> Settings:

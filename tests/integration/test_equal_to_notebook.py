@@ -229,14 +229,14 @@ def in_the_pipeline(cells: list[Any], case: Case) -> list[Any]:
     ]
 
 
-def test_a_value_that_cannot_travel_is_refused_by_name(shell):
-    """What cannot be equal is said: the variable, its type, who reads it, and what to do."""
+def test_a_value_that_cannot_travel_is_refused_by_name_when_asked(shell):
+    """Else its steps run as one. With --strict: the variable, its type, who reads it, what to do."""
     shell.write(
         "book.ipynb",
         "#| step: connect\nimport sqlite3\nconn = sqlite3.connect(':memory:')",
         "#| step: query\nprint(conn.execute('SELECT 1').fetchall())",
     )
-    failed = shell("run", "book.ipynb")
+    failed = shell("run", "book.ipynb", "--strict")
     assert failed.code == 1
     assert "Cannot store 'conn' (sqlite3.Connection)" in failed.err
     assert "'conn' is needed by query" in failed.err

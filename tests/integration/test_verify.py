@@ -156,9 +156,10 @@ def test_a_pipeline_that_equals_its_notebook_is_proven(shell, cells):
 
 
 def test_state_that_is_lost_between_steps_is_found(shell):
-    """A module counts its calls: each kernel begins at nought. Nothing in the code shows it."""
+    """A module counts its calls in one of Python's own, of which nobody carries the state."""
     (shell.directory / "lib.py").write_text(
-        "count = 0\ndef bump():\n    global count\n    count += 1\n    return count\n"
+        "import colorsys\ndef bump():\n    colorsys.count = getattr(colorsys, 'count', 0) + 1\n"
+        "    return colorsys.count\n"
     )
     shell.write(
         "book.ipynb",
@@ -307,8 +308,8 @@ def test_a_step_that_fails_in_one_run_only_is_a_difference(shell):
     assert more["failure"] == "it has no result in the order of the notebook: 'once' failed"
 
 
-def test_a_file_that_a_step_must_not_find_yet_is_missed(shell):
-    """Nothing says that `read` needs `write`: the name of the file is computed."""
+def test_a_file_that_a_step_must_not_find_yet_is_waited_for(shell):
+    """Nothing says that `read` needs `write`: the name of the file is computed. The run sees it."""
     shell.write(
         "book.ipynb",
         "import pathlib\ndef place(n):\n    return pathlib.Path(f'{n}.txt')",
@@ -316,17 +317,19 @@ def test_a_file_that_a_step_must_not_find_yet_is_missed(shell):
         "#| step: read\ntext = place(1).read_text()",
     )
     outcome = shell("verify", "book.ipynb")
-    assert outcome.code == 3
-    assert "it fails with the latest steps first: FileNotFoundError" in outcome.out
-    assert "✓ deterministic     write" in outcome.out
+    assert outcome.code == 0, outcome.out + outcome.err
+    assert "Two runs of the pipeline: 2 of 2 steps deterministic" in outcome.out
+    assert "step 'read' shares files with 'write'" in outcome.err
 
 
 def test_a_notebook_that_raises_where_the_pipeline_does_not_is_a_difference(shell):
-    (shell.directory / "lib.py").write_text("calls = []\ndef call():\n    calls.append(1)\n")
+    (shell.directory / "lib.py").write_text(
+        "import colorsys\ndef call():\n    colorsys.called = True\n"
+    )
     shell.write(
         "book.ipynb",
         "#| step: a\nimport lib\nlib.call()\nx = 1",
-        "#| step: b\nassert lib.calls == [], 'called'\ny = x",
+        "#| step: b\nimport colorsys\nassert not hasattr(colorsys, 'called'), 'called'\ny = x",
         "#| step: c\nz = y",
     )
     outcome = shell("verify", "book.ipynb", "--against-notebook", "--json")

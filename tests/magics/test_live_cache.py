@@ -38,6 +38,7 @@ class Desk:
         self.path.write_text(json.dumps(notebook_json(*self.cells)))
 
     def kernel(self, **environ):
+        environ = {"NBPIPE_LIVE_CACHE": "1", **environ}
         client = Client(self.folder, JPY_SESSION_NAME=str(self.path), **environ)
         self.kernels.append(client)
         return client
