@@ -149,7 +149,7 @@ def _run_step(
         trace=Trace,
     )
     # Modules of this process are the tests', not the notebook's.
-    with main_module() as namespace, mock.patch.object(module_state, "_project_modules", list):
+    with main_module() as namespace, mock.patch.object(module_state, "project_modules", list):
         step_io = StepIo(side, namespace, definitions=step.definitions)
         seed_generators(hash(step.code) % 2**32)
         try:

@@ -230,7 +230,7 @@ def in_the_pipeline(cells: list[Any], case: Case) -> list[Any]:
 
 
 def test_a_value_that_cannot_travel_is_refused_by_name_when_asked(shell):
-    """Else its steps run as one. With --strict: the variable, its type, who reads it, what to do."""
+    """With --strict: the variable, its type, who reads it, what to do. Else steps run as one."""
     shell.write(
         "book.ipynb",
         "#| step: connect\nimport sqlite3\nconn = sqlite3.connect(':memory:')",
