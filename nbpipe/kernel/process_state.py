@@ -76,11 +76,7 @@ class ProcessState:
                 found[name] = self._modules.value(name)
             elif name in self._settings:
                 earlier = self._loaded.get(name, Changes(set={}))
-                changes = earlier.then(self._changes(name))
-                found[name] = {
-                    "set": dict(sorted(changes.set.items())),
-                    "gone": sorted(changes.gone),
-                }
+                found[name] = earlier.then(self._changes(name)).as_value()
         return found
 
     def _present(self) -> list[str]:
@@ -93,16 +89,15 @@ class ProcessState:
         return changes_between(self._before[name], self._settings[name].read())
 
     def _around_installed(self) -> Callable[[], None]:
-        at_first = {name: self._settings[name].read() for name in self._present()}
+        # Read here is only what an import may change without counting, which is always there.
+        at_first = {n: each.read() for n, each in self._settings.items() if not each.imports_count}
 
         def loaded() -> None:
             for name in self._present():
-                settings = self._settings[name]
-                before, now = at_first.get(name), settings.read()
-                if name not in self._before or before is None:
-                    self._before[name] = now
-                elif not settings.imports_count:
-                    made = changes_between(before, now)
+                if name not in self._before:
+                    self._before[name] = self._settings[name].read()
+                elif name in at_first:
+                    made = changes_between(at_first[name], self._settings[name].read())
                     kept = {n: v for n, v in self._before[name].items() if n not in made.gone}
                     self._before[name] = {**kept, **made.set}
 

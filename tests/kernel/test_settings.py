@@ -10,6 +10,7 @@ import warnings
 
 import pytest
 
+from nbpipe.kernel.process_state import ProcessState
 from nbpipe.kernel.settings import Changes, all_settings, changes_between
 from nbpipe.kernel.tracing.native import LIBRARY, PRELOAD
 
@@ -185,3 +186,13 @@ def test_changes_add_up():
     assert changes_between({"a": 1, "b": 1}, {"b": 1.0, "c": 0}) == Changes(
         set={"b": 1.0, "c": 0}, gone=frozenset({"a"})
     )
+
+
+def test_what_a_step_put_first_in_a_list_stays_first(monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    state = ProcessState({})
+    state.mark()
+    sys.path.insert(0, "a")
+    sys.path.insert(0, "b")
+    kept = state.values(["@sys.path"])["@sys.path"]
+    assert [item for _, item in kept["set"].values()] == ["b", "a"]
