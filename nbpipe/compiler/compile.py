@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from nbpipe.compiler.assemble import assemble, own_digest
 from nbpipe.compiler.draft import StepDraft
-from nbpipe.compiler.findings import Findings
+from nbpipe.compiler.findings import Findings, in_order
 from nbpipe.compiler.fusing import fuse, leaders_of
 from nbpipe.compiler.linking import Linker
 from nbpipe.dataflow.analyze import analyze
@@ -57,7 +57,7 @@ def compile_notebook(
         grouped = leaders_of(attempt.fusions, attempt.upstream, [*attempt.upstream])
         is_wrong = any(d.severity is Severity.ERROR for d in attempt.diagnostics)
         if not grouped or is_wrong:
-            diagnostics = _in_order([*attempt.diagnostics, *reasons])
+            diagnostics = in_order([*attempt.diagnostics, *reasons])
             return Compilation(pipeline=attempt.pipeline, diagnostics=(*earlier, *diagnostics))
         reasons |= dict.fromkeys(attempt.fusions.values())
         leaders = {
@@ -147,14 +147,6 @@ def _attempt(
             name: (*(b.step for b in draft.inputs.values()), *draft.options.after)
             for name, draft in linker.drafts.items()
         },
-    )
-
-
-def _in_order(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Give findings in notebook order, those without a place first, each once."""
-    return sorted(
-        dict.fromkeys(diagnostics),
-        key=lambda d: (d.span.cell_number, d.span.line, d.code) if d.span else (0, 0, d.code),
     )
 
 

@@ -99,11 +99,14 @@ class Findings:
 
     def sorted(self) -> tuple[Diagnostic, ...]:
         """Give the findings in notebook order, those without a place first."""
-        return tuple(
-            sorted(
-                self._found.values(),
-                key=lambda d: (
-                    (d.span.cell_number, d.span.line, d.code) if d.span else (0, 0, d.code)
-                ),
-            )
+        return in_order(self._found.values())
+
+
+def in_order(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Give findings in notebook order, those without a place first, each once."""
+    return tuple(
+        sorted(
+            dict.fromkeys(diagnostics),
+            key=lambda d: (d.span.cell_number, d.span.line, d.code) if d.span else (0, 0, d.code),
         )
+    )

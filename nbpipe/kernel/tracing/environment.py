@@ -17,12 +17,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
+from nbpipe.environment.distributions import INSTALLED
 from nbpipe.kernel.tracing.noise import MACHINERY, is_noisy_variable
 from nbpipe.model.digest import Digest
 from nbpipe.model.trace import digest_of_variable
 
 _OURS: Final = str(Path(__file__).parents[2]) + os.sep
-_INSTALLED: Final = ("site-packages", "dist-packages")
 # What stands between a reader and `os.environ`, if it is there.
 _MAPPINGS: Final = frozenset(
     {
@@ -154,7 +154,7 @@ class EnvironmentReads:
 
     def _is_standard(self, file: str) -> bool:
         return file.startswith(self._standard_library) and not any(
-            name in file for name in _INSTALLED
+            name in file for name in INSTALLED
         )
 
 
@@ -166,7 +166,7 @@ def _place(frame: FrameType | None) -> tuple[int, int] | None:
 
 def _reader_by_file(file: str) -> _Reader:
     parts = Path(file).parts
-    for name in _INSTALLED:
+    for name in INSTALLED:
         if name in parts:
             package = parts[parts.index(name) + 1].removesuffix(".py")
             return _Reader.NOBODY if package in MACHINERY else _Reader.LIBRARY
