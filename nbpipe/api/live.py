@@ -399,7 +399,7 @@ class LiveNotebook:
             ),
             trace=report.trace,
         )
-        observed = keys.observed(step, result, started)
+        observed = keys.observed(step, result.trace, started)
         run = Run(
             id=new_run_id(started),
             pipeline=pending.workspace.pipeline.name,

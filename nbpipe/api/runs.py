@@ -191,13 +191,14 @@ def _selection(pipeline: Pipeline, options: RunOptions) -> Selection:
 
 def _reviser(workspace: Workspace, store: ArtifactStore, options: RunOptions) -> Revise:
     """Make the function that compiles anew with what a run has found out."""
-    current = workspace
+    current, without_consequence = workspace, LearnedEffects()
 
     def revise(found: LearnedEffects) -> tuple[Pipeline, Selection] | None:
-        nonlocal current
-        revised = current.with_learned(found)
+        nonlocal current, without_consequence
+        revised = current.with_learned(without_consequence | found)
         if revised.pipeline.edges == current.pipeline.edges:
-            return None  # True, but without consequence: nothing to learn.
+            without_consequence |= found  # So far: it may have some beside what is found later.
+            return None
         current = revised
         if not options.strict:
             write_effects(effects_path(store.root, workspace.effects_name), revised.learned)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbpipe.errors import StepError
 from nbpipe.kernel.exchange import KernelProblem
+from nbpipe.model.trace import Trace
 
 
 class StepNotebookError(StepError):
@@ -11,9 +12,10 @@ class StepNotebookError(StepError):
 
     code = "step-notebook"
 
-    def __init__(self, problem: KernelProblem) -> None:
+    def __init__(self, problem: KernelProblem, trace: Trace | None = None) -> None:
         super().__init__(problem.message, hint=problem.hint)
         self.problem = problem
+        self.trace = trace or Trace()
 
     def _render_traceback_(self) -> list[str]:
         # IPython's way to let an exception draw its own traceback.

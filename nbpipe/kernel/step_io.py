@@ -162,7 +162,7 @@ class StepIo:
             stored = self._store([*bound, *changed], kept)
             unstorable = [name for name in bound if name in stored.failures]
             if unstorable:
-                raise StepNotebookError(self._unstorable(unstorable, stored))
+                raise StepNotebookError(self._unstorable(unstorable, stored), trace)
             self._side.deliver(
                 KernelReport(
                     saved=True,
@@ -309,7 +309,7 @@ class StepIo:
         try:
             yield
         except StepNotebookError as error:
-            self._side.deliver(KernelReport(problem=error.problem))
+            self._side.deliver(KernelReport(problem=error.problem, trace=error.trace))
             raise
         except StoreUnavailableError as error:
             raise self._reported("store", error) from error

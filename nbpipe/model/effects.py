@@ -130,33 +130,68 @@ class LearnedEffects:
         )
 
 
-def shared_files(touched: Mapping[StepName, FileEffects]) -> dict[StepName, FileEffects]:
-    """Give of all that steps touch what one of them writes and another touches, too."""
-    writers: dict[str, set[StepName]] = {}
-    touchers: dict[str, set[StepName]] = {}
-    for step, effects in touched.items():
+class SharedFiles:
+    """What steps touch that another one of them writes, told as the steps come in."""
+
+    def __init__(self) -> None:
+        self._touched: dict[StepName, FileEffects] = {}
+        # By place: who writes it or something below it; who touches just it.
+        self._writers: dict[str, set[StepName]] = {}
+        self._touchers: dict[str, set[StepName]] = {}
+
+    def add(self, step: StepName, effects: FileEffects) -> dict[StepName, FileEffects]:
+        """Take what a step touches, in place of what was known of it.
+
+        Gives for the steps that share something with it, and for itself, all that they share.
+        """
+        self.forget(step)
+        self._touched[step] = effects
         for name in effects.writes:
             for place in (name, *_places_above(name)):
-                writers.setdefault(place, set()).add(step)
-            touchers.setdefault(name, set()).add(step)
-        for name in (*effects.reads, *effects.lists):
-            touchers.setdefault(name, set()).add(step)
+                self._writers.setdefault(place, set()).add(step)
+        for name in _places_in(effects):
+            self._touchers.setdefault(name, set()).add(step)
+        meet = {step}
+        for name in effects.writes:
+            for place in (name, *_places_above(name)):
+                meet |= self._touchers.get(place, set())
+        for name in _places_in(effects):
+            meet |= self._writers.get(name, set())
+        found = {each: self._shared_by(each) for each in sorted(meet)}
+        return {each: shared for each, shared in found.items() if shared}
 
-    def others_write(name: str, step: StepName) -> bool:
-        return bool(writers.get(name, set()) - {step})
+    def forget(self, step: StepName) -> None:
+        """Forget what a step touches."""
+        effects = self._touched.pop(step, FileEffects())
+        for name in effects.writes:
+            for place in (name, *_places_above(name)):
+                self._writers[place].discard(step)
+        for name in _places_in(effects):
+            self._touchers[name].discard(step)
 
-    def others_touch(name: str, step: StepName) -> bool:
-        return any(touchers.get(place, set()) - {step} for place in (name, *_places_above(name)))
+    def _shared_by(self, step: StepName) -> FileEffects:
+        effects = self._touched[step]
 
-    found = {
-        step: FileEffects(
-            reads=tuple(name for name in effects.reads if others_write(name, step)),
-            lists=tuple(name for name in effects.lists if others_write(name, step)),
-            writes=tuple(name for name in effects.writes if others_touch(name, step)),
+        def others_write(name: str) -> bool:
+            return bool(self._writers.get(name, set()) - {step})
+
+        def others_touch(name: str) -> bool:
+            places = (name, *_places_above(name))
+            return any(self._touchers.get(place, set()) - {step} for place in places)
+
+        return FileEffects(
+            reads=tuple(filter(others_write, effects.reads)),
+            lists=tuple(filter(others_write, effects.lists)),
+            writes=tuple(filter(others_touch, effects.writes)),
         )
-        for step, effects in touched.items()
-    }
-    return {step: effects for step, effects in found.items() if effects}
+
+
+def shared_files(touched: Mapping[StepName, FileEffects]) -> dict[StepName, FileEffects]:
+    """Give of all that steps touch what one of them writes and another touches, too."""
+    shared, found = SharedFiles(), dict[StepName, FileEffects]()
+    for step, effects in touched.items():
+        found |= shared.add(step, effects)
+    return found
 
 
 def order_by_files(
@@ -189,6 +224,10 @@ def order_by_files(
 def lies_below(name: str, directory: str) -> bool:
     """Say whether a file named as in `FileEffects` lies somewhere below a directory."""
     return directory in _places_above(name)
+
+
+def _places_in(effects: FileEffects) -> tuple[str, ...]:
+    return (*effects.reads, *effects.lists, *effects.writes)
 
 
 def _places_above(name: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -83,6 +83,21 @@ class StepFailure:
     def retry_may_help(self) -> bool:
         """False when the same code on the same inputs is bound to fail again."""
         return self.kind not in {"output", "input", "cancelled", "undeclared"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnstoredResult(StepFailure):
+    """The failure of a step that ran to its end, and made what nobody can store.
+
+    Attributes:
+        trace: what it touched besides its variables.
+    """
+
+    trace: Trace
+
+    def as_failure(self) -> StepFailure:
+        """Give what is kept of it."""
+        return StepFailure(**{each.name: getattr(self, each.name) for each in fields(StepFailure)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ class Trace:
             then wrote, and directories. That they were there counts, not what was in them.
         directories_listed: directories whose entries the step asked for.
         files_written: files that the step wrote, moved into place or deleted.
+        files_made: those of `files_written` that were not there before and are there now.
         packages: version by distribution, of the modules that were really imported.
         environment_read: digest of the value by name of environment variable (see
             `digest_of_variable`); None when unset.
@@ -36,6 +37,7 @@ class Trace:
     paths_found: tuple[str, ...] = ()
     directories_listed: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
+    files_made: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
     environment_read: Mapping[str, Digest | None] = field(default_factory=dict)
     uses_network: bool = False

@@ -58,6 +58,11 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """The plan is out of date: start nothing more, and finish once nothing runs."""
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """Somebody wants the run to end now."""
 
@@ -69,6 +74,7 @@ Event: TypeAlias = (
     | StepSucceeded
     | StepFailed
     | TimerFired
+    | Hold
     | CancelRequested
 )
 
@@ -124,7 +130,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Every step has ended: so does the run."""
+    """Every step has ended, or the plan is out of date and nothing runs: so ends the run."""
 
     state: RunState
 

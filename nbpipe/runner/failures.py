@@ -10,7 +10,8 @@ from nbpipe.errors import KernelDiedError
 from nbpipe.kernel.exchange import KernelProblem, KernelReport
 from nbpipe.model.names import CellId
 from nbpipe.model.pipeline import Step
-from nbpipe.model.run import StepFailure
+from nbpipe.model.run import StepFailure, UnstoredResult
+from nbpipe.model.trace import Trace
 from nbpipe.runner.cell_outputs import Json, cell_places, place_of
 from nbpipe.runner.executors.protocol import StepRequest
 from nbpipe.runner.kernels.handle import Ending
@@ -24,7 +25,7 @@ CRASH_REPORT: Final = "crash.txt"
 def cell_failed(request: StepRequest, execution: Execution, report: KernelReport) -> StepFailure:
     """Say why a cell that raised did: the author's exception, or a problem with its values."""
     if report.problem is not None:
-        return _problem_failure(request.step, report.problem)
+        return _problem_failure(request.step, report.problem, report.trace)
     cell = _current_cell(execution)
     reply = execution.error or {}
     name, message = str(reply.get("ename", "")), str(reply.get("evalue", ""))
@@ -74,18 +75,19 @@ def _advice(request: StepRequest, cell: Json, name: str, message: str) -> str:
     return ""
 
 
-def _problem_failure(step: Step, problem: KernelProblem) -> StepFailure:
+def _problem_failure(step: Step, problem: KernelProblem, trace: Trace) -> StepFailure:
     readers = {output.variable: output.readers for output in step.outputs}
     needed = [
         f"'{each.variable}' is needed by {', '.join(readers[each.variable])}"
         for each in problem.unstorable
         if readers.get(each.variable)
     ]
-    return StepFailure(
-        kind=problem.kind,
-        message="; ".join([problem.message, *needed]),
-        hint=problem.hint,
-        unstorable=tuple(e.variable for e in problem.unstorable if readers.get(e.variable)),
+    message = "; ".join([problem.message, *needed])
+    unstorable = tuple(e.variable for e in problem.unstorable if readers.get(e.variable))
+    if not unstorable:
+        return StepFailure(kind=problem.kind, message=message, hint=problem.hint)
+    return UnstoredResult(
+        kind=problem.kind, message=message, hint=problem.hint, unstorable=unstorable, trace=trace
     )
 
 

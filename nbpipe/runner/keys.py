@@ -11,6 +11,7 @@ from nbpipe.model.names import StepName, Variable
 from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import ParameterValue, Step
 from nbpipe.model.run import KeyParts, StepResult, StepRun
+from nbpipe.model.trace import Trace
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.observed_parts import changes_of, holds, observe
 from nbpipe.runner.step_key import KeyChange, KeyEnvironment, changes_between, in_order, step_key
@@ -58,18 +59,27 @@ class KeyMaker:
         environment = replace(before, files=files | made)
         return step_key(step, self._parameters, self.inputs_of(step), environment)
 
-    def observed(self, step: Step, result: StepResult, started: datetime) -> Observed:
+    def observed(self, step: Step, trace: Trace, started: datetime) -> Observed:
         """Give what a step that has just ended depends on besides its key."""
         before = self._environments[step.name]
         literals = map(self._probe.place_of_literal, self._probe.literal_files(step))
         held = [self._probe.name_of(path) for path in (*before.paths, *literals)]
         return observe(
-            result.trace,
+            trace,
             self._probe,
             started=started,
             held_files={name for name in held if name is not None},
             held_packages=before.packages,
         )
+
+    def products(self, trace: Trace) -> dict[str, str]:
+        """Give the paths of files that a step made where there were none, by their names."""
+        named = {self._probe.name_of(path): path for path in trace.files_made}
+        return {name: path for name, path in named.items() if name is not None}
+
+    def changed_since(self, file: str, time: datetime) -> bool:
+        """Say whether a file, by its name, was changed after `time`."""
+        return self._probe.changed_since(file, time)
 
     def holds(self, observed: Observed) -> bool:
         """Say whether everything is again as it was when a result was made."""

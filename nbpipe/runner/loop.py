@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
@@ -28,6 +29,7 @@ from nbpipe.model.run import (
     StepResult,
     StepRun,
     StepState,
+    UnstoredResult,
 )
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.events import (
@@ -36,6 +38,7 @@ from nbpipe.runner.events import (
     Command,
     Event,
     Finish,
+    Hold,
     Launch,
     LookUp,
     Refuse,
@@ -131,6 +134,7 @@ class RunLoop:
         self._listener = listener
         self._now = now
         self._surprises = Surprises(request.learned)
+        self._revision: tuple[Pipeline, Selection] | None = None
         self._done_before: dict[StepName, StepRun] = {}
         self._made_here: frozenset[StepName] = frozenset()
         self._ran_too_early: frozenset[StepName] = frozenset()
@@ -199,17 +203,18 @@ class RunLoop:
         if not self.is_over or self._cancel_requested or self._store_is_lost:
             return self.is_over
         before, surprises = self._pipeline, self._surprises
-        found = surprises.take_news(self._steps)
-        revision = self._request.revise(found) if found else None
+        self._heed_news()
         again = (
             {} if self._request.strict else surprises.failed_beside_writers(before, self._step_runs)
         )
-        if revision is None and not again:
+        if (self._revision is None and not again) or self._is_beyond_repair():
             return True
-        self._compiled = revision or self._compiled
+        self._compiled = self._revision or self._compiled
+        self._revision = None
+        found = surprises.pending
         pipeline, selection = self._compiled
         order = news_of_order(self._steps, pipeline)
-        done = {n: step_run for n, step_run in self._step_runs.items() if step_run.state.is_good}
+        done = self._done_before | {n: r for n, r in self._step_runs.items() if r.state.is_good}
         failures = (
             self._undeclared(done, found, order)
             if self._request.strict
@@ -223,7 +228,7 @@ class RunLoop:
             return True
         self._listener.notice(PipelineRevised(because=why_revised(before, found, order, again)))
         self._keys.save()
-        self._done_before |= done
+        self._done_before = done
         self._ran_too_early = surprises.ran_too_early(order)
         self._made_here |= frozenset(
             n for n in done if n in self._forced or not self._steps[n].cache
@@ -232,13 +237,31 @@ class RunLoop:
         steps = tuple(
             replace(step, cache=step.cache or step.name in done) for step in pipeline.steps
         )
-        gone = frozenset(self._step_runs) - {step.name for step in steps}
+        gone = frozenset([*self._step_runs, *done]) - {step.name for step in steps}
         self._store.forget_steps(self._run.id, gone)
-        surprises.accept(found, gone=gone, again=again)
+        surprises.accept(gone=gone, again=again)
         forced = (selection.forced - frozenset(done)) | self._ran_too_early
         self._plan(replace(pipeline, steps=steps), replace(selection, forced=forced))
         self.take(RunStarted())
         return self.is_settled()
+
+    def _heed_news(self) -> bool:
+        """Have the pipeline compiled anew as soon as something is found out about a step.
+
+        What is about to start may be wrong by then. Gives whether it makes a difference.
+        """
+        news = self._surprises.take_news()
+        revision = self._request.revise(news) if news else None
+        self._revision = revision or self._revision
+        return revision is not None
+
+    def _is_beyond_repair(self) -> bool:
+        failures = [step_run.failure for step_run in self._step_runs.values()]
+        return any(failure and failure.kind == "undeclared" for failure in failures)
+
+    def _hold_if_news(self) -> None:
+        if not self._request.strict and self._heed_news():
+            self._events.append(Hold())
 
     def _undeclared(
         self, done: Collection[StepName], found: LearnedEffects, order: Order
@@ -266,10 +289,13 @@ class RunLoop:
 
     def take_outcome(self, step: StepName, outcome: Outcome) -> None:
         """Take what came of an attempt: commit the result, or remember the failure."""
-        if isinstance(outcome, StepResult):
-            self.take(self._commit(self._steps[step], outcome))
-        else:
-            self.take(self._failed(step, outcome))
+        event = (
+            self._commit(self._steps[step], outcome)
+            if isinstance(outcome, StepResult)
+            else self._failed(step, outcome)
+        )
+        self._hold_if_news()
+        self.take(event)
 
     def request_cancellation(self) -> None:
         """Ask the run to end; safe in a signal handler."""
@@ -343,12 +369,13 @@ class RunLoop:
     def _look_up(self, names: Sequence[StepName]) -> None:
         if not names:
             return
+        answers: list[Event] = []
         kept = [name for name in names if self._stands(self._steps[name])]
         for name in kept:
             # It was made or found earlier in this very run, and everybody knows.
             self._step_runs[name] = self._done_before[name]
             self._keys.add_outcome(name, self._done_before[name].outputs)
-            self._events.append(ResultFound(name))
+            answers.append(ResultFound(name))
         finder = ResultFinder(
             store=self._store,
             pipeline=self._pipeline.name,
@@ -361,11 +388,13 @@ class RunLoop:
         for name, finding in finder.find([self._steps[n] for n in names if n not in kept]).items():
             if finding.stored is not None:
                 self._reuse(name, finding.key, finding.stored)
-                self._events.append(ResultFound(name))
+                answers.append(ResultFound(name))
             else:
                 reason = "; ".join(finding.reasons)
                 self._step_runs[name] = self._new_step_run(name, key=finding.key, reason=reason)
-                self._events.append(ResultMissing(name))
+                answers.append(ResultMissing(name))
+        self._hold_if_news()
+        self._events.extend(answers)
 
     def _stands(self, step: Step) -> bool:
         """Say whether what a step made or found earlier in this run is right for it now.
@@ -381,13 +410,13 @@ class RunLoop:
             return False
         names = [self._keys.file_of(change) for change in changes]
         return all(
-            name is not None and self._surprises.writers_behind(self._pipeline, step.name, name)
+            name is not None and self._surprises.is_left_behind(self._pipeline, step.name, name)
             for name in names
         )
 
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
         step = self._steps[name]
-        self._surprises.note_effects(step, stored.changed, stored.observed)
+        self._surprises.note_effects(self._steps, name, stored.changed, stored.observed)
         reason = f"reused from run {stored.run}"
         if is_unverified(step, stored.observed) and stored.run != self._run.id:
             reason += f", unverified: {named(stored.observed.unverified)}"
@@ -419,6 +448,11 @@ class RunLoop:
         elif step.retry.delay_seconds <= 0:
             self._note_retry(step.name, 0.0)
         self._update(step.name, attempt=attempt)
+        self._remove_products(step)
+        failure = self._surprises.came_too_late(self._pipeline, step.name)
+        if failure is not None:
+            self._events.append(self._failed(step.name, failure))
+            return
         self._listener.notice(
             StepStarted(step=step.name, attempt=attempt, reason=self._step_runs[step.name].reason)
         )
@@ -442,6 +476,14 @@ class RunLoop:
             )
         )
 
+    def _remove_products(self, step: Step) -> None:
+        """Remove what a step that runs again made in this run: it finds files as it first did."""
+        products = self._surprises.take_products(self._pipeline, step)
+        for name, (path, made) in products.items():
+            if not self._keys.changed_since(name, made):
+                with suppress(OSError):
+                    Path(path).unlink()
+
     def _why_unasked(self, step: Step) -> str:
         if step.name in self._ran_too_early:
             return "it ran before what it must run after"
@@ -464,8 +506,11 @@ class RunLoop:
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
         key = self._keys.key_after(step, known.key, result) if known.key else None
-        observed = self._keys.observed(step, result, self._surprises.launched[step.name])
-        self._surprises.note_effects(step, result.changed, observed)
+        observed = self._keys.observed(step, result.trace, self._surprises.launched[step.name])
+        self._surprises.note_effects(self._steps, step.name, result.changed, observed)
+        failure = self._surprises.came_too_late(self._pipeline, step.name)
+        if failure is not None:
+            return self._failed(step.name, failure)
         try:
             step_run = self._store.commit_step(
                 replace(
@@ -496,7 +541,7 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
-        self._surprises.ended[step.name] = self._now()
+        self._surprises.note_end(step.name, self._now(), self._keys.products(result.trace))
         self._finish_step(step_run)
         self._forget_muddled(step.name)
         return StepSucceeded(step.name)
@@ -513,8 +558,8 @@ class RunLoop:
                 self._store.forget_result(step_run.key.key, self._surprises.observed[each])
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
-        if failure.unstorable:
-            self._surprises.note_unstorable(self._steps[name], failure.unstorable)
+        if isinstance(failure, UnstoredResult):
+            failure = self._note_unstored(self._steps[name], failure)
         self._update(
             name,
             failure=failure,
@@ -526,6 +571,13 @@ class RunLoop:
         return StepFailed(
             name, retry_may_help=failure.retry_may_help, ends_run=failure.kind == "store"
         )
+
+    def _note_unstored(self, step: Step, result: UnstoredResult) -> StepFailure:
+        observed = self._keys.observed(step, result.trace, self._surprises.launched[step.name])
+        self._surprises.note_effects(self._steps, step.name, (), observed)
+        self._surprises.note_unstorable(step, result.unstorable)
+        self._surprises.note_end(step.name, self._now(), self._keys.products(result.trace))
+        return result.as_failure()
 
     def _settle(self, name: StepName, state: StepState, because: StepName | None) -> None:
         known = self._step_runs.get(name) or self._new_step_run(name)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from enum import Enum, auto
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import assert_never
 
 from nbpipe.model.names import StepName
@@ -28,6 +28,7 @@ from nbpipe.runner.events import (
     Command,
     Event,
     Finish,
+    Hold,
     Launch,
     LookUp,
     Refuse,
@@ -60,7 +61,8 @@ class Scheduler:
     that came back after a cancellation) is ignored.
 
     Of the steps that are ready, the first in the notebook starts first; with `latest_first`, the
-    last one does.
+    last one does. After `Hold`, steps that have not started are left as they are: what becomes of
+    them is for the next plan to say.
     """
 
     def __init__(
@@ -87,9 +89,12 @@ class Scheduler:
         self._attempts: Counter[StepName] = Counter()
         self._ready: list[int] = []
         self._running = 0
+        self._underway = 0
+        self._looking = 0
         self._open = len(self._order)
         self._outcomes: Counter[StepState] = Counter()
         self._started = self._stopping = self._cancelled = self._refused = self._finished = False
+        self._holding = False
 
     def handle(self, event: Event) -> tuple[Command, ...]:
         """Take the next event; give the commands that follow from it, in order.
@@ -109,6 +114,8 @@ class Scheduler:
                 for name in self._order:
                     if self._unmet[name] == 0 and self._standing[name] is _Standing.WAITING:
                         yield from self._admit(name)
+            case Hold():
+                self._hold()
             case CancelRequested():
                 yield from self._cancel()
             case _ if self._standing[event.step] is _Standing.DONE:
@@ -131,7 +138,7 @@ class Scheduler:
             case _ as unreachable:
                 assert_never(unreachable)
         yield from self._launch_ready()
-        if self._started and self._open == 0:
+        if self._started and (self._open == 0 or (self._holding and self._underway == 0)):
             self._finished = True
             yield Finish(self._final_state())
 
@@ -141,8 +148,10 @@ class Scheduler:
 
     def _admit(self, name: StepName) -> Iterator[Command]:
         """Start on a step whose inputs are there."""
+        if self._holding:
+            return
         if self._wants_look_up(name):
-            self._standing[name] = _Standing.LOOKING
+            self._move(name, _Standing.LOOKING)
             yield LookUp(name)
         else:
             self._enqueue(name)
@@ -156,22 +165,29 @@ class Scheduler:
         return self._selection.run_missing or name in self._selection.selected
 
     def _enqueue(self, name: StepName) -> None:
-        self._standing[name] = _Standing.READY
+        self._move(name, _Standing.READY)
+        if self._holding and not self._attempts[name]:
+            return
         heappush(self._ready, -self._rank[name] if self._latest_first else self._rank[name])
 
     def _launch_ready(self) -> Iterator[Command]:
+        if self._looking:
+            return  # One that comes first in the notebook may be ready in a moment.
         while self._ready and self._running < self._parallelism:
             name = self._order[abs(heappop(self._ready))]
             # A step that was settled while it stood in the queue is still in the heap.
             if self._standing[name] is _Standing.READY:
-                self._standing[name] = _Standing.RUNNING
-                self._running += 1
+                self._move(name, _Standing.RUNNING)
+                self._underway += not self._attempts[name]
                 self._attempts[name] += 1
                 yield Launch(name, self._attempts[name])
 
     def _miss(self, step: StepName) -> Iterator[Command]:
         if self._may_run(step):
             self._enqueue(step)
+            return
+        if self._holding:
+            self._move(step, _Standing.WAITING)
             return
         self._refused = True
         yield Refuse(step)
@@ -197,18 +213,17 @@ class Scheduler:
             and self._standing[step] is _Standing.RUNNING
             and self._attempts[step] <= retry.retries
         ):
-            self._running -= 1
             if retry.delay_seconds > 0:
-                self._standing[step] = _Standing.DELAYED
+                self._move(step, _Standing.DELAYED)
                 yield SetTimer(step, retry.delay_seconds)
             else:
                 self._enqueue(step)
         else:
             yield self._settle(step, StepState.FAILED)
-            if self._keep_going and not event.ends_run:
-                yield from self._skip_behind(step)
-            else:
+            if event.ends_run or not (self._holding or self._keep_going):
                 yield from self._stop(because=step)
+            elif not self._holding:
+                yield from self._skip_behind(step)
 
     def _skip_behind(self, failed: StepName) -> Iterator[Command]:
         # A skipped step is done, so no step is visited twice, whatever fails later.
@@ -229,6 +244,12 @@ class Scheduler:
                 case _Standing.DELAYED:
                     yield self._settle(name, StepState.FAILED)
 
+    def _hold(self) -> None:
+        """Start no other step; those that are underway may be tried again."""
+        self._holding = True
+        self._ready = [rank for rank in self._ready if self._attempts[self._order[abs(rank)]]]
+        heapify(self._ready)
+
     def _cancel(self) -> Iterator[Command]:
         if self._cancelled:
             return
@@ -247,11 +268,15 @@ class Scheduler:
         return Settle(step, state, because)
 
     def _close(self, step: StepName, state: StepState) -> None:
-        if self._standing[step] is _Standing.RUNNING:
-            self._running -= 1
-        self._standing[step] = _Standing.DONE
+        self._underway -= bool(self._attempts[step])
+        self._move(step, _Standing.DONE)
         self._outcomes[state] += 1
         self._open -= 1
+
+    def _move(self, step: StepName, standing: _Standing) -> None:
+        before, self._standing[step] = self._standing[step], standing
+        self._running += (standing is _Standing.RUNNING) - (before is _Standing.RUNNING)
+        self._looking += (standing is _Standing.LOOKING) - (before is _Standing.LOOKING)
 
     def _final_state(self) -> RunState:
         if self._outcomes[StepState.CANCELLED]:

@@ -1,8 +1,8 @@
 """What a run finds out about its steps although their code does not show it, and what follows.
 
 A step may change a variable, share a file with another one, or make what cannot be stored. The
-loop notes what it sees here; when all steps have ended, it asks what is new, has the pipeline
-compiled anew with that, and asks what must be said, failed or run again. Pure: times are given.
+loop notes what it sees here and asks what is new, has the pipeline compiled anew with that, and
+asks what must be said, failed or run again. Pure: times are given.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Final
 
-from nbpipe.model.effects import FileEffects, LearnedEffects, shared_files
+from nbpipe.model.effects import FileEffects, LearnedEffects, SharedFiles
 from nbpipe.model.names import StepName, Variable, is_state, spoken
 from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
@@ -20,35 +21,76 @@ from nbpipe.model.run import StepFailure, StepRun
 # For steps, those that they must run after, as was not known before: because of files.
 Order = Mapping[StepName, Collection[StepName]]
 
+_RUN_AGAIN: Final = (
+    "Run again: now it is known. If it matters what was in the file before, put that back first."
+)
+
 
 class Surprises:
     """What is known and found of the steps of one run.
 
     Attributes:
         learned: what the pipeline was compiled with.
+        pending: what was found since then.
         observed: what was seen of each step that has a result.
         launched: when each step that ran was started.
-        ended: when each step that ran had its result.
+        ended: when each step that ran to its end did so.
     """
 
     def __init__(self, learned: LearnedEffects) -> None:
         self.learned = learned
+        self.pending = LearnedEffects()
         self.observed: dict[StepName, Observed] = {}
         self.launched: dict[StepName, datetime] = {}
         self.ended: dict[StepName, datetime] = {}
-        self._found = LearnedEffects()
+        self._shared = SharedFiles()
+        self._untold = LearnedEffects()
+        self._last_writer: dict[str, StepName] = {}
+        self._products: dict[StepName, Mapping[str, str]] = {}
         self._tried_again: set[StepName] = set()
 
     # What is seen.
 
-    def note_effects(self, step: Step, changed: Collection[Variable], observed: Observed) -> None:
+    def note_effects(
+        self,
+        steps: Mapping[StepName, Step],
+        name: StepName,
+        changed: Collection[Variable],
+        observed: Observed,
+    ) -> None:
         """Note what came of a step, made or reused."""
-        self.observed[step.name] = observed
-        self._found |= LearnedEffects(changes={step.own: tuple(changed)}) - self.learned
+        self.observed[name] = observed
+        shared = self._shared.add(name, observed.files)
+        self._untold |= LearnedEffects(
+            changes={steps[name].own: tuple(changed)},
+            files={steps[each].own: effects for each, effects in shared.items() if each in steps},
+        )
 
     def note_unstorable(self, step: Step, variables: tuple[Variable, ...]) -> None:
         """Note that a step makes what later steps need and nobody can store."""
-        self._found |= LearnedEffects(unstorable={step.own: variables}) - self.learned
+        self._untold |= LearnedEffects(unstorable={step.own: variables})
+
+    def note_end(self, name: StepName, time: datetime, products: Mapping[str, str]) -> None:
+        """Note that a step ran to its end, and the paths of files that it made, by name."""
+        self.ended[name] = time
+        self._last_writer |= dict.fromkeys(self.observed[name].files.writes, name)
+        self._products[name] = products
+
+    def take_products(self, pipeline: Pipeline, step: Step) -> dict[str, tuple[str, datetime]]:
+        """Give the files that a step made when it ran before in this run, as if it had not.
+
+        That are their paths, and the times of their last changes by steps, by name. In the
+        notebook there is no such file when it comes to this step.
+        """
+        rank = {each.name: position for position, each in enumerate(pipeline.steps)}
+        found = {}
+        for member in {step.name, *step.fused}:
+            for name, path in self._products.pop(member, {}).items():
+                writer = self._last_writer.get(name)
+                if writer and rank[pipeline.whole_of(writer)] >= rank[step.name]:
+                    del self._last_writer[name]
+                    found[name] = (path, self.ended[writer])
+        return found
 
     def ran_beside(self, name: StepName, before: Iterable[StepName]) -> bool:
         """Say whether a step ran in this run, and others had not ended when it started."""
@@ -78,14 +120,62 @@ class Surprises:
             if other in self.ended and touch.meets_writes_of(self.observed[other].files)
         ]
 
+    def is_left_behind(self, pipeline: Pipeline, name: StepName, place: str) -> bool:
+        """Say whether what changed in a file or below a directory, a step itself or one behind did.
+
+        Only what changed since the step started counts, or in this run when its result is reused.
+        """
+        rank = {step.name: position for position, step in enumerate(pipeline.steps)}
+        touch = FileEffects(reads=(place,), lists=(place,))
+        started = self.launched.get(name)
+        writers = {
+            writer
+            for file, writer in self._last_writer.items()
+            if touch.meets_writes_of(FileEffects(writes=(file,)))
+            and (started is None or self.ended[writer] > started)
+        }
+        return bool(writers) and all(
+            rank[pipeline.whole_of(writer)] >= rank[name] for writer in writers
+        )
+
+    def came_too_late(self, pipeline: Pipeline, name: StepName) -> StepFailure | None:
+        """Give the failure of a step whose files are not any more as they must be for it.
+
+        Some step behind it has written one that it reads, or it did so itself when it ran before
+        in this run. In the notebook, it comes first.
+        """
+        seen = self.observed.get(name)
+        if seen is None or not self._last_writer:
+            return None
+        rank = {step.name: position for position, step in enumerate(pipeline.steps)}
+        touched = FileEffects(reads=seen.files.reads, lists=seen.files.lists)
+        for place in sorted(self._last_writer):
+            writer = pipeline.whole_of(self._last_writer[place])
+            if (
+                rank.get(writer, -1) >= rank[name]
+                and self.ended[self._last_writer[place]] <= self.launched[name]
+                and touched.meets_writes_of(FileEffects(writes=(place,)))
+            ):
+                return StepFailure(
+                    kind="undeclared",
+                    message=f"it reads {place}, which "
+                    + (
+                        "it has changed itself: it ran before in this run"
+                        if writer == name
+                        else f"step '{writer}' behind it has written by now"
+                    )
+                    + ", and only then something was found out that its code does not show",
+                    hint=_RUN_AGAIN,
+                )
+        return None
+
     # What is new.
 
-    def take_news(self, steps: Mapping[StepName, Step]) -> LearnedEffects:
-        """Give what was found since the last time, and what files steps turn out to share."""
-        shared = shared_files({name: seen.files for name, seen in self.observed.items()})
-        of_files = LearnedEffects(files={steps[n].own: e for n, e in shared.items()}) - self.learned
-        found, self._found = self._found | of_files, LearnedEffects()
-        return found
+    def take_news(self) -> LearnedEffects:
+        """Give what was found since the last time; it is pending from now on."""
+        news, self._untold = self._untold - (self.learned | self.pending), LearnedEffects()
+        self.pending |= news
+        return news
 
     def failed_beside_writers(
         self, pipeline: Pipeline, step_runs: Mapping[StepName, StepRun]
@@ -146,17 +236,17 @@ class Surprises:
                         kind="undeclared",
                         message=f"it ran beside step '{writer}', and both touched {place}, which "
                         "their code does not show: nobody knows what was read",
-                        hint="Run again: now the order is known. If it matters what was in the "
-                        "file before, put that back first.",
+                        hint=_RUN_AGAIN,
                     ),
                 )
 
-    def accept(
-        self, found: LearnedEffects, *, gone: Collection[StepName], again: Collection[StepName]
-    ) -> None:
+    def accept(self, *, gone: Collection[StepName], again: Collection[StepName]) -> None:
         """Go on with what was found: `gone` became part of other steps, `again` is tried again."""
-        self.learned |= found
-        self.observed = {n: seen for n, seen in self.observed.items() if n not in gone}
+        self.learned |= self.pending
+        self.pending = LearnedEffects()
+        for name in gone:
+            self.observed.pop(name, None)
+            self._shared.forget(name)
         self._tried_again |= {*again}
 
     def _needs_file_of(self, name: StepName, before: StepName) -> bool:

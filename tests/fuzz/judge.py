@@ -157,7 +157,7 @@ def _verdict_on_failure(run: Run) -> Verdict:
     failed = next(step for step in run.steps if step.failure is not None)
     failure = failed.failure
     assert failure is not None
-    if failure.kind in {"output", "input"}:
+    if failure.kind in {"output", "input", "undeclared"}:
         return Verdict(outcome=Outcome.REFUSED, why=(f"{failure.kind}: {_kind_of(failure)}",))
     if failure.kind == "error" and failure.cell_number is not None:
         return Verdict(

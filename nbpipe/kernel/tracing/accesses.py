@@ -44,6 +44,7 @@ class TouchedFiles:
     found: tuple[str, ...]
     listed: tuple[str, ...]
     written: tuple[str, ...]
+    made: tuple[str, ...]
 
 
 class Accesses:
@@ -146,6 +147,7 @@ class Accesses:
             found=_sorted(found),
             listed=_sorted(listed),
             written=_sorted(written),
+            made=_sorted(path for path in written if not self._made.get(path, True)),
         )
 
     def _is_thrown_away(self, path: str) -> bool:

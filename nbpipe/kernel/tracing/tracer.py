@@ -93,6 +93,7 @@ class StepTracer:
             paths_found=files.found,
             directories_listed=files.listed,
             files_written=files.written,
+            files_made=files.made,
             packages=packages_of(modules),
             environment_read=dict(sorted(self._environment.digests.items())),
             uses_network=self._accesses.connects,
