@@ -195,20 +195,25 @@ def _setup(before: list[Code], draft: StepDraft) -> tuple[Fragment | Load, ...]:
     """
     parts: list[Fragment | Load] = []
     waiting = dict(sorted(draft.inputs.items()))
-    defined: set[Variable] = set()
+    defined: dict[Variable, set[Place]] = {}
     pending: list[Code] = []
     for code in before:
         binds = set(code.statement.binds)
         breaks = any(isinstance(e, StarImport) for e in code.statement.events)
+        replaced: set[Place] = set()
         if code.statement.kind is StatementKind.DEFINITION:
-            breaks = breaks or bool(binds & defined)
-            defined |= binds
+            replaced = set[Place]().union(*(defined.get(name, ()) for name in binds))
+            breaks = breaks or bool(replaced)
+            for name in binds:
+                defined.setdefault(name, set()).add(code.place)
         # So does a setting made after a step made another: it must not be undone by loading that.
         sets = not binds
         early = [
             name
             for name, binding in waiting.items()
-            if binding.cell.number < code.cell.number and (breaks or (sets and is_state(name)))
+            if (binding.cell.number < code.cell.number and (breaks or (sets and is_state(name))))
+            # An instance of a class that is defined anew stays one of the class as it was.
+            or (code.place not in binding.carries and replaced & binding.carries)
         ]
         if early:
             parts += _fragments(pending)

@@ -60,6 +60,11 @@ class ModuleStates:
         """Take the data of a module that has just been loaded for what the step begins with."""
         self._before[module.__name__] = _marks(module)
 
+    def note_loaded(self, module: ModuleType) -> None:
+        """Take note of a module that has just been loaded; loading it once more is a change."""
+        if module.__name__ not in self._before:
+            self.mark_loaded(module)
+
     def restore(self, name: str, entries: Mapping[str, Any]) -> None:
         """Set entries of a module, once it is loaded, as an earlier step left them."""
         module_name = name.removeprefix(PREFIX)
@@ -105,7 +110,7 @@ class ModuleStates:
 
     def _rename(self, before: object, value: object) -> None:
         """Let names that were imported from the module stand for its data as it is now."""
-        if before is None or before is value:
+        if before is value or isinstance(before, _ATOMS):
             return
         for name in _names_of(before, self._namespace):
             self._namespace[name] = value

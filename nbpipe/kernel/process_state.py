@@ -30,7 +30,7 @@ class ProcessState:
         self._before: dict[str, Entries] = {}
         self._loaded: dict[str, Changes] = {}
         WATCH.around_installed = self._around_installed
-        WATCH.project_module_loaded = self._modules.mark_loaded
+        WATCH.project_module_loaded = self._modules.note_loaded
 
     def mark(self) -> None:
         """Take everything as it is now for what the step's code begins with."""
