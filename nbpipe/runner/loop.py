@@ -19,7 +19,8 @@ from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
 from nbpipe.model.effects import LearnedEffects
-from nbpipe.model.names import StepName
+from nbpipe.model.names import StepName, Variable
+from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import (
     KeyParts,
@@ -63,12 +64,13 @@ from nbpipe.runner.listening import (
     StepRetried,
     StepStarted,
 )
+from nbpipe.runner.meetings import Meeting, Meetings, Order
 from nbpipe.runner.request import RunRequest
 from nbpipe.runner.reuse import ResultFinder, is_unverified, named, notes_on
 from nbpipe.runner.scheduler import Scheduler
 from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
-from nbpipe.runner.surprises import Order, Surprises, news_of_order, undeclared, why_revised
+from nbpipe.runner.surprises import Surprises, news_of_order, undeclared, why_revised
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
 
@@ -134,7 +136,9 @@ class RunLoop:
         self._listener = listener
         self._now = now
         self._surprises = Surprises(request.learned)
+        self._meetings = Meetings()
         self._revision: tuple[Pipeline, Selection] | None = None
+        self._came_too_late: dict[StepName, str] = {}
         self._done_before: dict[StepName, StepRun] = {}
         self._made_here: frozenset[StepName] = frozenset()
         self._ran_too_early: frozenset[StepName] = frozenset()
@@ -202,36 +206,46 @@ class RunLoop:
         """
         if not self.is_over or self._cancel_requested or self._store_is_lost:
             return self.is_over
-        before, surprises = self._pipeline, self._surprises
         self._heed_news()
-        again = (
-            {} if self._request.strict else surprises.failed_beside_writers(before, self._step_runs)
-        )
-        if (self._revision is None and not again) or self._is_beyond_repair():
+        again = dict(self._came_too_late)
+        if not self._request.strict:
+            again |= self._meetings.failed_beside_writers(self._pipeline, self._step_runs)
+        if (self._revision is None and not again) or self._is_beyond_repair(again):
             return True
-        self._compiled = self._revision or self._compiled
-        self._revision = None
-        found = surprises.pending
-        pipeline, selection = self._compiled
-        order = news_of_order(self._steps, pipeline)
+        compiled = self._revision or self._compiled
+        order = news_of_order(self._steps, compiled[0])
         done = self._done_before | {n: r for n, r in self._step_runs.items() if r.state.is_good}
-        failures = (
-            self._undeclared(done, found, order)
-            if self._request.strict
-            else dict(surprises.overtaken(pipeline, done, order))
-        )
+        if self._request.strict:
+            failures = self._undeclared(done, self._surprises.pending, order)
+        else:
+            met = dict(self._meetings.overtaken(compiled[0], done, order))
+            again |= {n: _why_again(n, each) for n, each in met.items() if each.is_repairable}
+            failures = {n: each.failure for n, each in met.items() if not each.is_repairable}
         if failures or self._request.strict:
             for name, failure in failures.items():
                 failed = replace(done[name], state=StepState.FAILED, failure=failure, key=None)
                 self._finish_step(self._store.record_step(failed))
             self._final_state = RunState.FAILED
             return True
-        self._listener.notice(PipelineRevised(because=why_revised(before, found, order, again)))
-        self._keys.save()
+        because = why_revised(self._pipeline, self._surprises.pending, order, again.values())
+        self._listener.notice(PipelineRevised(because=because))
         self._done_before = done
-        self._ran_too_early = surprises.ran_too_early(order)
+        self._go_on_with(compiled, order, again)
+        return self.is_settled()
+
+    def _go_on_with(
+        self, compiled: tuple[Pipeline, Selection], order: Order, again: Collection[StepName]
+    ) -> None:
+        """Go on with a pipeline that was compiled anew; steps in `again` are tried once more."""
+        self._compiled, self._revision, self._came_too_late = compiled, None, {}
+        pipeline, selection = compiled
+        done = self._done_before
+        self._keys.save()
+        self._ran_too_early = self._meetings.ran_too_early(order)
         self._made_here |= frozenset(
-            n for n in done if n in self._forced or not self._steps[n].cache
+            name
+            for name, step in self._steps.items()
+            if name in done and (name in self._forced or not step.cache)
         )
         # What ran in this run already counts as run: it is not forced, or uncached, twice.
         steps = tuple(
@@ -239,11 +253,12 @@ class RunLoop:
         )
         gone = frozenset([*self._step_runs, *done]) - {step.name for step in steps}
         self._store.forget_steps(self._run.id, gone)
-        surprises.accept(gone=gone, again=again)
+        self._surprises.accept(gone=gone)
+        self._meetings.forget(gone)
+        self._meetings.note_second_try(again)
         forced = (selection.forced - frozenset(done)) | self._ran_too_early
         self._plan(replace(pipeline, steps=steps), replace(selection, forced=forced))
         self.take(RunStarted())
-        return self.is_settled()
 
     def _heed_news(self) -> bool:
         """Have the pipeline compiled anew as soon as something is found out about a step.
@@ -255,9 +270,9 @@ class RunLoop:
         self._revision = revision or self._revision
         return revision is not None
 
-    def _is_beyond_repair(self) -> bool:
-        failures = [step_run.failure for step_run in self._step_runs.values()]
-        return any(failure and failure.kind == "undeclared" for failure in failures)
+    def _is_beyond_repair(self, again: Collection[StepName]) -> bool:
+        failures = {n: r.failure for n, r in self._step_runs.items() if n not in again}
+        return any(failure and failure.kind == "undeclared" for failure in failures.values())
 
     def _hold_if_news(self) -> None:
         if not self._request.strict and self._heed_news():
@@ -402,7 +417,7 @@ class RunLoop:
         What steps behind it have since done to files is no reason to run it again.
         """
         before = self._done_before.get(step.name)
-        observed = self._surprises.observed.get(step.name)
+        observed = self._meetings.observed.get(step.name)
         if before is None or before.key is None or observed is None or observed.moving:
             return False
         changes = self._keys.changes_since(before.key, observed, self._keys.key_of(step))
@@ -410,13 +425,13 @@ class RunLoop:
             return False
         names = [self._keys.file_of(change) for change in changes]
         return all(
-            name is not None and self._surprises.is_left_behind(self._pipeline, step.name, name)
+            name is not None and self._meetings.is_left_behind(self._pipeline, step.name, name)
             for name in names
         )
 
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
         step = self._steps[name]
-        self._surprises.note_effects(self._steps, name, stored.changed, stored.observed)
+        self._note_effects(name, stored.changed, stored.observed)
         reason = f"reused from run {stored.run}"
         if is_unverified(step, stored.observed) and stored.run != self._run.id:
             reason += f", unverified: {named(stored.observed.unverified)}"
@@ -437,21 +452,21 @@ class RunLoop:
     def _prepare_launch(self, step: Step, attempt: int) -> None:
         # While the step waited for its place, other steps may have changed files that it reads.
         key = self._keys.key_of(step)
-        self._surprises.launched[step.name] = self._now()
+        self._meetings.launched[step.name] = self._now()
         if attempt == 1:
             self._step_runs[step.name] = replace(
                 self._step_runs.get(step.name)
                 or self._new_step_run(step.name, key=key, reason=self._why_unasked(step)),
                 key=key,
-                started=self._surprises.launched[step.name],
+                started=self._meetings.launched[step.name],
             )
         elif step.retry.delay_seconds <= 0:
             self._note_retry(step.name, 0.0)
         self._update(step.name, attempt=attempt)
         self._remove_products(step)
-        failure = self._surprises.came_too_late(self._pipeline, step.name)
-        if failure is not None:
-            self._events.append(self._failed(step.name, failure))
+        meeting = self._meetings.came_too_late(self._pipeline, step.name)
+        if meeting is not None:
+            self._events.append(self._failed(step.name, meeting.failure))
             return
         self._listener.notice(
             StepStarted(step=step.name, attempt=attempt, reason=self._step_runs[step.name].reason)
@@ -477,12 +492,13 @@ class RunLoop:
         )
 
     def _remove_products(self, step: Step) -> None:
-        """Remove what a step that runs again made in this run: it finds files as it first did."""
-        products = self._surprises.take_products(self._pipeline, step)
-        for name, (path, made) in products.items():
-            if not self._keys.changed_since(name, made):
+        """Remove what was not there in the notebook when it came to this step."""
+        for name, product in self._meetings.products_in_the_way(self._pipeline, step).items():
+            path = Path(product.path)
+            if not path.exists() or not self._keys.changed_since(name, product.finished):
                 with suppress(OSError):
-                    Path(path).unlink()
+                    path.unlink(missing_ok=True)
+                    self._meetings.note_removed(name)
 
     def _why_unasked(self, step: Step) -> str:
         if step.name in self._ran_too_early:
@@ -506,11 +522,13 @@ class RunLoop:
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
         key = self._keys.key_after(step, known.key, result) if known.key else None
-        observed = self._keys.observed(step, result.trace, self._surprises.launched[step.name])
-        self._surprises.note_effects(self._steps, step.name, result.changed, observed)
-        failure = self._surprises.came_too_late(self._pipeline, step.name)
-        if failure is not None:
-            return self._failed(step.name, failure)
+        observed = self._keys.observed(step, result.trace, self._meetings.launched[step.name])
+        self._note_effects(step.name, result.changed, observed)
+        meeting = self._meetings.came_too_late(self._pipeline, step.name)
+        if meeting is not None:
+            if meeting.is_repairable and not self._request.strict:
+                self._came_too_late[step.name] = _why_again(step.name, meeting)
+            return self._failed(step.name, meeting.failure)
         try:
             step_run = self._store.commit_step(
                 replace(
@@ -541,21 +559,27 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
-        self._surprises.note_end(step.name, self._now(), self._keys.products(result.trace))
+        self._meetings.note_end(step.name, self._now(), self._keys.products(result.trace))
         self._finish_step(step_run)
         self._forget_muddled(step.name)
         return StepSucceeded(step.name)
+
+    def _note_effects(
+        self, name: StepName, changed: Collection[Variable], observed: Observed
+    ) -> None:
+        self._meetings.observed[name] = observed
+        self._surprises.note_effects(self._steps, name, changed, observed)
 
     def _forget_muddled(self, name: StepName) -> None:
         """Let nobody reuse results of steps that wrote one file beside each other.
 
         Nobody knows whose content was taken for whose product.
         """
-        beside = self._surprises.beside_writers(name)
+        beside = self._meetings.beside_writers(name)
         for each in [*beside, name] if beside else []:
             step_run = self._step_runs.get(each)
             if step_run is not None and step_run.key is not None:
-                self._store.forget_result(step_run.key.key, self._surprises.observed[each])
+                self._store.forget_result(step_run.key.key, self._meetings.observed[each])
 
     def _failed(self, name: StepName, failure: StepFailure) -> Event:
         if isinstance(failure, UnstoredResult):
@@ -573,10 +597,10 @@ class RunLoop:
         )
 
     def _note_unstored(self, step: Step, result: UnstoredResult) -> StepFailure:
-        observed = self._keys.observed(step, result.trace, self._surprises.launched[step.name])
-        self._surprises.note_effects(self._steps, step.name, (), observed)
+        observed = self._keys.observed(step, result.trace, self._meetings.launched[step.name])
+        self._note_effects(step.name, (), observed)
         self._surprises.note_unstorable(step, result.unstorable)
-        self._surprises.note_end(step.name, self._now(), self._keys.products(result.trace))
+        self._meetings.note_end(step.name, self._now(), self._keys.products(result.trace))
         return result.as_failure()
 
     def _settle(self, name: StepName, state: StepState, because: StepName | None) -> None:
@@ -621,6 +645,13 @@ class RunLoop:
             f"Step '{step}' has no stored result, and only {wanted} may run.",
             hint=f"Run it first, with the same parameters. (nbpipe run: --until {wanted})",
         )
+
+
+def _why_again(name: StepName, meeting: Meeting) -> str:
+    return (
+        f"step '{name}' comes before '{meeting.writer}', which had written {meeting.place}: "
+        "both run again"
+    )
 
 
 def _fused(step: Step) -> Iterator[str]:

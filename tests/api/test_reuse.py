@@ -426,6 +426,42 @@ def test_a_reader_that_a_later_writer_may_have_overtaken_fails_once(overwriting)
     assert overwriting.ran == ["read", "write"]
 
 
+def test_a_reader_that_comes_after_a_later_writer_fails_once(overwriting):
+    run = overwriting.run(after={"read": "write"}, jobs=1, latest_first=True)
+    assert run.state is RunState.FAILED
+    assert run.steps[0].failure.message == (
+        "it reads x.csv, which step 'write' behind it had written by then; what they share, "
+        "their code does not show"
+    )
+    overwriting.file("x.csv", "old")
+    run = overwriting.run(jobs=1)
+    assert (run.state, value_of_step(run, "read")) == (RunState.SUCCEEDED, "'old'")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_reader_that_comes_after_a_later_maker_has_it_unmade(overwriting, jobs):
+    (overwriting.directory / "x.csv").unlink()
+    run = overwriting.run(after={"read": "write"} if jobs > 1 else {}, jobs=jobs, latest_first=True)
+    assert overwriting.ran[-2:] == ["read", "write"]
+    assert (run.state, value_of_step(run, "read")) == (RunState.SUCCEEDED, "None")
+    assert (overwriting.directory / "x.csv").read_text() == "new"
+    assert overwriting.workspace.pipeline.step_by_name["write"].after == ("read",)
+
+
+def test_a_product_that_somebody_else_has_changed_is_never_removed(overwriting):
+    (overwriting.directory / "x.csv").unlink()
+
+    def read(touch):
+        found = touch.read("x.csv")
+        overwriting.file("x.csv", "mine")
+        return {"n": found}
+
+    overwriting.work["read"] = read
+    run = overwriting.run(jobs=1, latest_first=True)
+    assert run.state is RunState.FAILED
+    assert (overwriting.directory / "x.csv").read_text() == "mine"
+
+
 def test_a_step_that_changes_the_file_of_one_beside_it_fails_once(desk):
     desk.cells("from lib import put", "%%step write\nput('x')", "%%step add\nput('y')")
     desk.file("lib.py", "put = print")

@@ -28,14 +28,6 @@ WRONG: dict[str, dict[str, Case]] = {
             "import lib2", "lib2.remember(1)", "print(lib2.remember(1))", files=dict(MODULES.files)
         ),
     },
-    "files": {
-        "a directory is listed before a later step writes into it": steps_of(
-            "import os",
-            "open('o.txt', 'w').write('1')",
-            "print([os.listdir('.').count(name) for name in ('o.txt', 'p.txt')])",
-            "open('p.txt', 'w').write('1')",
-        ),
-    },
 }
 
 

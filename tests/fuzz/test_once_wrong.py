@@ -182,6 +182,52 @@ CASES = {
         "print(hasattr(sys, 'plugged'), n)",
         files={"plugins.py": "import sys\nsys.plugged = 1\n"},
     ),
+    "a directory is listed before a later step writes into it": steps_of(
+        "import os",
+        "open('o.txt', 'w').write('1')",
+        "print([os.listdir('.').count(name) for name in ('o.txt', 'p.txt')])",
+        "open('p.txt', 'w').write('1')",
+    ),
+    "a step that runs again as part of another has made a database": steps_of(
+        "import sqlite3",
+        "connection = sqlite3.connect('x.db')\nconnection.execute('create table t (a)')",
+        "print(connection.execute('select * from t').fetchall())\nconnection.close()",
+    ),
+    "a step that runs again as part of another has begun a file": steps_of(
+        "",
+        "with open('o.txt', 'a') as file:\n    file.write('1')\nnumbers = (n for n in [1, 2])",
+        "print(next(numbers), open('o.txt').read())",
+    ),
+    "steps append to a file and something else is found out": steps_of(
+        "def add(name):\n    with open(name, 'a') as file:\n        file.write('1')",
+        "x = [1]",
+        "(lambda v: v.append(1))(x)\nadd('o.txt')",
+        "add('o.txt')",
+        "print(x, open('o.txt').read())",
+    ),
+    "a class is defined anew and an instance of the old one changed since": steps_of(
+        "",
+        "class P:\n    def __repr__(self): return 'old'",
+        "q = P()",
+        "class P:\n    def __repr__(self): return 'new'",
+        "q.x = 1",
+        "p = P()",
+        "print(p, q, isinstance(q, P))",
+    ),
+    "a module is loaded again": steps_of(
+        "import lib",
+        "lib.items.append(1)",
+        "import importlib\nlib = importlib.reload(lib)",
+        "lib.items.append(2)\nprint(lib.items)",
+        files=dict(MODULES.files),
+    ),
+    "two numbers of a module are equal": steps_of(
+        "import lib\nfrom lib import Thing",
+        "n = 1",
+        "print(Thing(), n)",
+        "print(lib.counter, lib.Thing.made)",
+        files=dict(MODULES.files),
+    ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
     ),
@@ -195,3 +241,18 @@ CASES = {
 def test_a_notebook_that_once_came_out_wrong(judged, name):
     verdict = judged(CASES[name])
     assert (verdict.outcome, verdict.why) == (Outcome.EQUAL, ())
+
+
+def test_a_step_that_changed_a_file_and_must_run_again_fails(judged):
+    verdict = judged(
+        steps_of(
+            "",
+            "with open('given.txt', 'a') as file:\n    file.write('1')\nnumbers = (n for n in [1])",
+            "print(next(numbers), open('given.txt').read())",
+            files={"given.txt": "0"},
+        )
+    )
+    assert (verdict.outcome, verdict.why) == (
+        Outcome.REFUSED,
+        ("undeclared: it ran before in this run",),
+    )

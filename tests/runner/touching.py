@@ -35,6 +35,8 @@ class Touch:
     def write(self, name: str, text: str) -> None:
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            self._note("files_made", path)
         path.write_text(text, "utf-8")
         self._note("files_written", path)
 
