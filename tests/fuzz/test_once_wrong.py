@@ -182,6 +182,13 @@ CASES = {
         "print(hasattr(sys, 'plugged'), n)",
         files={"plugins.py": "import sys\nsys.plugged = 1\n"},
     ),
+    "an array with gaps is one, and its copy another": steps_of(
+        "import numpy as np",
+        "x = np.arange(12)[::2]\nm = np.arange(12).reshape(3, 4)[:, 1:]",
+        "y = np.ascontiguousarray(x)\nn = m.reshape(-1)",
+        "y += 1\nn += 1",
+        "print(x, y, m, n)",
+    ),
     "a directory is listed before a later step writes into it": steps_of(
         "import os",
         "open('o.txt', 'w').write('1')",

@@ -41,9 +41,11 @@ from nbpipe.store.serializers.numpy_memory import (
     memory_of,
     objects_in,
     overlapping,
+    packed,
     rebuild_array,
     rebuild_memory,
     rebuild_object_array,
+    rebuild_window,
 )
 from nbpipe.store.serializers.reducers import BY_NAME, BY_TYPE, Reduced, Reducer
 
@@ -262,12 +264,12 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
                 return self._reduce_shared_objects(array, place)
             if not has_objects:
                 return self._reduce_placed(array, place)
+        if not is_contiguous:
+            content, *layout = packed(array)
+            self._keep(content)
+            return rebuild_window, (content, *layout, bool(array.flags.writeable))
         if has_objects:
             return NotImplemented
-        if not is_contiguous:
-            compact = array.copy(order="K")
-            self._keep(compact)
-            return self._reduce_placed(array, extent(compact) or place, like=compact)
         if array.dtype.kind in "mM" and array.nbytes >= _DATES_FROM_BYTES:
             return self._reduce_placed(array, place)
         return NotImplemented
@@ -281,9 +283,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
         self._keep(window)
         return operator.getitem, (window, ())
 
-    def _reduce_placed(self, array: Any, run: Extent, *, like: Any = None) -> Reduced:  # noqa: ANN401
-        placed = array if like is None else like
-        offset = placed.__array_interface__["data"][0] - run.start
+    def _reduce_placed(self, array: Any, run: Extent) -> Reduced:  # noqa: ANN401
+        offset = array.__array_interface__["data"][0] - run.start
         memory = self._marks.get(run)
         if memory is None:
             memory = _Mark(rebuild_memory, (PickleBuffer(memory_of(run)),))
@@ -292,7 +293,7 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
             memory,
             array.dtype,
             array.shape,
-            placed.strides,
+            array.strides,
             offset,
             bool(array.flags.writeable),
         )

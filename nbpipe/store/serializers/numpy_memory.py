@@ -116,6 +116,39 @@ def rebuild_array(  # noqa: PLR0913 - the order is that of the pickles
     return array
 
 
+def packed(array: Array) -> tuple[Array, tuple[int, ...], bool]:
+    """Give the elements of an array with gaps, without these, and how it lay in memory.
+
+    Gives them in C order, the axes in the order in which they lie in memory, and whether there are
+    gaps between single elements; else they are between rows.
+    """
+    lengths, strides = array.shape, [abs(stride) for stride in array.strides]
+    axes = tuple(sorted(range(array.ndim), key=lambda a: (lengths[a] > 1, -strides[a])))
+    has_gaps_within = lengths[axes[-1]] == 1 or strides[axes[-1]] != array.itemsize
+    return array.transpose(axes).copy(order="C"), axes, has_gaps_within
+
+
+def rebuild_window(
+    content: Array,
+    axes: tuple[int, ...],
+    has_gaps_within: bool,  # noqa: FBT001
+    is_writeable: bool,  # noqa: FBT001
+) -> Array:
+    """Give an array with gaps, as narrow as there are: code asks whether an array has any."""
+    import numpy as np
+
+    if has_gaps_within:
+        window = np.empty((*content.shape, 2), content.dtype)[..., 0]
+    else:
+        *rows, length = content.shape
+        window = np.empty((*rows, length + 1), content.dtype)[..., :-1]
+    window[...] = content
+    array: Array = window.transpose(np.argsort(axes))
+    if not is_writeable:
+        array.flags.writeable = False
+    return array
+
+
 def rebuild_object_array(
     objects: Array,
     shape: tuple[int, ...],

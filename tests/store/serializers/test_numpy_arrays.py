@@ -69,6 +69,18 @@ def test_the_order_of_axes_in_memory_is_kept():
     assert np.argsort(loaded.strides).tolist() == np.argsort(array.strides).tolist()
 
 
+@given(st.sampled_from(["i8", "O"]), np_st.array_shapes(max_dims=3, max_side=5), st.data())
+def test_a_window_with_gaps_comes_back_with_gaps(dtype, shape, data):
+    array = np.arange(np.prod(shape)).astype(dtype).reshape(shape)
+    window = data.draw(np_st.basic_indices(array.shape).map(lambda index: array[index]))
+    window = np.asarray(window).transpose(data.draw(st.permutations(range(np.ndim(window)))))
+    loaded = comes_back(window)
+    assert loaded.tolist() == window.tolist()
+    assert loaded.flags.c_contiguous == window.flags.c_contiguous
+    assert loaded.flags.f_contiguous == window.flags.f_contiguous
+    assert loaded.flags.writeable == window.flags.writeable
+
+
 def test_windows_and_broadcasts_are_stored_as_small_as_their_memory():
     from tests.store.namespaces import stored
 
