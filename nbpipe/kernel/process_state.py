@@ -64,6 +64,10 @@ class ProcessState:
         found = [name for name in self._present() if self._changes(name)]
         return (*random_streams.drawn_streams(), *found, *self._modules.changed())
 
+    def shared_with(self, names: Iterable[str], *, definitions: frozenset[str]) -> tuple[str, ...]:
+        """Name the states that share mutable objects with variables, which are to be stored."""
+        return self._modules.shared_with(names, definitions=definitions)
+
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """Give the states with these names as values to store, without those that are not there."""
         found: dict[str, Any] = {}

@@ -10,7 +10,6 @@ import pytest
 
 from tests.fuzz.case import Case, steps_of
 from tests.fuzz.judge import Outcome
-from tests.fuzz.moves.process_state import MODULES
 
 # Topic: why it is wrong: the notebook.
 WRONG: dict[str, dict[str, Case]] = {
@@ -21,11 +20,6 @@ WRONG: dict[str, dict[str, Case]] = {
             "i = f.index",
             "i.name = 'x'",
             "print(f.index.name)",
-        ),
-    },
-    "modules": {
-        "a default argument in a module grows": steps_of(
-            "import lib2", "lib2.remember(1)", "print(lib2.remember(1))", files=dict(MODULES.files)
         ),
     },
     "files": {

@@ -50,6 +50,29 @@ CASES = {
         "y = lib.Thing()\nprint(x, y)",
         files=dict(MODULES.files),
     ),
+    "a default argument in a module grows": steps_of(
+        "import lib2", "lib2.remember(1)", "print(lib2.remember(1))", files=dict(MODULES.files)
+    ),
+    "a variable holds a list of a module": steps_of(
+        "import lib",
+        "x = [lib.items]",
+        "x[0].append(1)",
+        "print(lib.items, x[0] is lib.items)",
+        files=dict(MODULES.files),
+    ),
+    "a number imported from a module is no part of it": steps_of(
+        "from lib import counter\nimport lib",
+        "n = 0",
+        "lib.bump()",
+        "print(counter, lib.counter, n)",
+        files=dict(MODULES.files),
+    ),
+    "a module gets another list": steps_of(
+        "from lib import items\nimport lib",
+        "lib.items = [5]\nn = 1",
+        "print(items, lib.items, n)",
+        files=dict(MODULES.files),
+    ),
     "a star import brings a list, which grows": steps_of(
         "", "from stars import *\nstars.append(2)", "print(stars)", files=dict(MODULES.files)
     ),
