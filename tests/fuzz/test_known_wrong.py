@@ -13,15 +13,6 @@ from tests.fuzz.judge import Outcome
 
 # Topic: why it is wrong: the notebook.
 WRONG: dict[str, dict[str, Case]] = {
-    "frames": {
-        "an index that a variable holds is its frame's, and is renamed": steps_of(
-            "import pandas as pd",
-            "f = pd.DataFrame({'a': [1]})",
-            "i = f.index",
-            "i.name = 'x'",
-            "print(f.index.name)",
-        ),
-    },
     "files": {
         "a directory is listed before a later step writes into it": steps_of(
             "import os",

@@ -26,6 +26,26 @@ CASES = {
         "#| step: d\nprint(record)\nrecord['a'] = 9",
         "#| step: e\nprint(r, record)",
     ),
+    "an index that a variable holds is its frame's, and is renamed": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})",
+        "i = f.index",
+        "i.name = 'x'",
+        "print(f.index.name)",
+    ),
+    "columns that a list holds are their frame's, and are renamed": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})",
+        "c = [f.columns]",
+        "c[0].name = 'x'",
+        "print(f.columns.name)",
+    ),
+    "two frames have one index": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})\ng = f + 1",
+        "f.index.name = 'x'",
+        "print(g.index.name, f.index is g.index)",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
