@@ -21,6 +21,7 @@ from nbpipe.model.flow import (
     Bind,
     Branch,
     Call,
+    ChangeInside,
     ClassFlow,
     Delete,
     Event,
@@ -58,9 +59,9 @@ class StepEvents:
         self._calls = Calls(names, random=random)
         # The first step that uses a definition which changes itself, by the flow's identity.
         self._keepers: dict[int, StepName] = {}
-        # The steps that use a function which remembers results, and those that are asked what.
-        self._cached: dict[int, dict[StepName, None]] = {}
-        self._asked: set[int] = set()
+        # The steps that use a definition which may keep state, and those of which it is known.
+        self._users: dict[int, dict[StepName, None]] = {}
+        self._keeping: set[int] = set()
         self.reader = StepReader(
             names, drafts=drafts, replayed=replayed, findings=findings, follow=self._follow
         )
@@ -77,6 +78,8 @@ class StepEvents:
                 self.writer.mutate(at, event)
             case Delete():
                 self.writer.delete(at, event)
+            case ChangeInside():
+                self._change_inside(at, event)
             case Call():
                 self._call(at, event)
             case Opaque():
@@ -97,8 +100,10 @@ class StepEvents:
         at.visited.add(id(flow))
         if isinstance(flow, ClassFlow) and flow.keeps_state:
             self._keeps_state(at, flow.name, id(flow))
-        if isinstance(flow, FunctionFlow) and flow.caches:
-            self._remembers(at, flow)
+        if (isinstance(flow, ClassFlow) and flow.shared) or (
+            isinstance(flow, FunctionFlow) and flow.caches
+        ):
+            self._may_keep(at, flow)
         for body in flow.methods.values() if isinstance(flow, ClassFlow) else (flow,):
             for event in body.events:
                 match event:
@@ -128,6 +133,8 @@ class StepEvents:
                         self.writer.mutate(at, event)
                     case Delete(name=name):
                         self.writer.delete(at, Delete(name=name, line=at.line, definite=False))
+                    case ChangeInside():
+                        self._change_inside(at, event)
                     case Opaque():
                         self._opaque(at, event)
                     case Call(function=function):
@@ -169,23 +176,34 @@ class StepEvents:
                 fuse={other, at.step.name},
             )
 
-    def _remembers(self, at: At, flow: FunctionFlow) -> None:
-        """A function remembers its results: one more user of it.
+    def _may_keep(self, at: At, flow: Flow) -> None:
+        """A function remembers its results, or instances of a class share a list: one more user.
 
-        That shows where its body does not run again, or where somebody asks what it remembers.
+        The first shows where the body does not run again, or where somebody asks what it
+        remembers; the second where somebody changes the list.
         """
-        self._cached.setdefault(id(flow), {})[at.step.name] = None
-        if id(flow) in self._asked or self._calls.has_effects(flow):
+        self._users.setdefault(id(flow), {})[at.step.name] = None
+        remembers = isinstance(flow, FunctionFlow) and self._calls.has_effects(flow)
+        if id(flow) in self._keeping or remembers:
             self._keeps_state(at, flow.name, id(flow))
 
     def _ask_cache(self, at: At, call: Call) -> None:
         """`f.cache_info()` tells how often the function ran: then all users of it run as one."""
         flow = self._names.flow_of(call.function.rpartition(".")[0])
         if isinstance(flow, FunctionFlow) and flow.caches:
-            self._asked.add(id(flow))
-            self._keepers.setdefault(id(flow), at.step.name)
-            for user in self._cached.get(id(flow), {}):
-                self._run_as_one(at, flow.name, user)
+            self._join_users(at, flow)
+
+    def _change_inside(self, at: At, event: ChangeInside) -> None:
+        """What an instance does not have of its own is its class's: then that keeps state."""
+        for attribute in sorted(event.attributes):
+            for flow in self._names.classes_sharing(attribute, event.root):
+                self._join_users(at, flow)
+
+    def _join_users(self, at: At, flow: Flow) -> None:
+        self._keeping.add(id(flow))
+        self._keepers.setdefault(id(flow), at.step.name)
+        for user in self._users.get(id(flow), {}):
+            self._run_as_one(at, flow.name, user)
 
     def _call(self, at: At, call: Call) -> None:
         self._draw(at, call)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias, TypeGuard
 
 from nbpipe.compiler.aliases import Aliases
@@ -35,6 +35,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
+from nbpipe.model.graph import reachable
 from nbpipe.model.names import Variable
 from nbpipe.model.notebook import Cell
 
@@ -89,6 +90,7 @@ class Namespace:
         self.opaque_step: StepDraft | None = None
         self.read_anywhere: frozenset[Variable] = frozenset()
         self._methods: dict[str, list[FunctionFlow]] = {}
+        self._sharing: dict[str, list[tuple[Place, ClassFlow]]] = {}
         self._branches: list[dict[Variable, Binding | None]] = []
         self._version = 0
 
@@ -120,6 +122,18 @@ class Namespace:
     def methods_named(self, name: str) -> tuple[FunctionFlow, ...]:
         """Give the methods of this name of all classes of the notebook."""
         return tuple(self._methods.get(name, ()))
+
+    def classes_sharing(self, attribute: str, root: Variable) -> Iterator[ClassFlow]:
+        """Give the classes whose instances share an attribute, and that `root` may be one of."""
+        sharing = self._sharing.get(attribute)
+        if sharing is None:
+            return
+        binding, may_be = self.lookup(root), None
+        if isinstance(binding, DataBinding):
+            may_be = reachable(binding.carries, {p: code.needs for p, code in self.code.items()})
+        for place, flow in sharing:
+            if may_be is None or place in may_be:
+                yield flow
 
     def objects(self, names: Names) -> list[Variable]:
         """Leave out names that stand for code, in order: modules and functions share nothing."""
@@ -164,6 +178,8 @@ class Namespace:
         if isinstance(event.flow, ClassFlow):
             for name, method in event.flow.methods.items():
                 self._methods.setdefault(name, []).append(method)
+            for attribute in event.flow.shared:
+                self._sharing.setdefault(attribute, []).append((code.place, event.flow))
         module = code.statement.imports.get(event.name, "") or self.settable(event)
         return CodeBinding(code=code, flow=event.flow, module=module)
 

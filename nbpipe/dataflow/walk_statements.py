@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from nbpipe.dataflow.class_state import keeps_state
+from nbpipe.dataflow.class_state import keeps_state, shared_attributes
 from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.dataflow.origins import FRESH, origin_of_name
 from nbpipe.dataflow.recorder import Recorder
@@ -120,6 +120,7 @@ class StatementWalker:
             case _:
                 pass
         origin = self._expressions.value(node.value)
+        self._record.change_inside(node.value)
         for target in node.targets:
             self._expressions.assign(target, origin)
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
@@ -234,7 +235,12 @@ class StatementWalker:
             for method in methods.values():
                 self._record.inline(method)
             self._record.scope.nested = True
-        flow = ClassFlow(name=node.name, methods=methods, keeps_state=keeps_state(node))
+        flow = ClassFlow(
+            name=node.name,
+            methods=methods,
+            keeps_state=keeps_state(node),
+            shared=shared_attributes(node),
+        )
         self._record.bind(node.name, flow=flow)
 
     # Blocks that may be skipped, in part.

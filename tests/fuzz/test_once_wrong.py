@@ -219,6 +219,20 @@ CASES = {
     "a list of a class grows": steps_of(
         "class B:\n    items = []", "B.items.append(1)\nn = 1", "print(B.items, n)"
     ),
+    "a list of a class grows by an instance": steps_of(
+        "class B:\n    items = []", "b = B()", "b.items.append(1)", "print(B.items)"
+    ),
+    "a list of a class grows by another name": steps_of(
+        "class B:\n    items = []\nclass C(B): pass",
+        "b = C()",
+        "l = b.items\nl.append(1)",
+        "print(B.items)",
+    ),
+    "a list of a class grows inside a function": steps_of(
+        "class B:\n    items = []\ndef put(b):\n    b.items.append(1)\ndef f():\n    put(B())",
+        "f()\nn = 1",
+        "print(B.items, n)",
+    ),
     "a module is imported for what that does": steps_of(
         "import plugins\nimport sys",
         "n = 1",
