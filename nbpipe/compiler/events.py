@@ -35,7 +35,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.names import StepName, is_state
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import RandomPolicy
 
 # Methods of functions that remember results.
@@ -70,8 +70,9 @@ class StepEvents:
     def apply(self, at: At, event: Event) -> None:
         """Apply one event of a statement of the step."""
         match event:
-            case Use():
+            case Use(name=name):
                 self.reader.use(at, event)
+                self._open(at, name)
             case Bind():
                 self.writer.bind(at, event)
             case Mutate():
@@ -100,8 +101,10 @@ class StepEvents:
         at.visited.add(id(flow))
         if isinstance(flow, ClassFlow) and flow.keeps_state:
             self._keeps_state(at, flow.name, id(flow))
-        if (isinstance(flow, ClassFlow) and flow.shared) or (
-            isinstance(flow, FunctionFlow) and flow.caches
+        if (
+            id(flow) in self._keeping
+            or (isinstance(flow, ClassFlow) and flow.shared)
+            or (isinstance(flow, FunctionFlow) and flow.caches)
         ):
             self._may_keep(at, flow)
         for body in flow.methods.values() if isinstance(flow, ClassFlow) else (flow,):
@@ -111,6 +114,7 @@ class StepEvents:
                         self.reader.use(
                             at, Use(name=name, line=at.line, guarded=guarded, deferred=True)
                         )
+                        self._open(at, name)
                     case Bind(name=name, origin=origin):
                         self.writer.bind(
                             at,
@@ -199,6 +203,15 @@ class StepEvents:
             for flow in self._names.classes_sharing(attribute, event.root):
                 self._join_users(at, flow)
 
+    def hold_together(self, at: At, made: Bind, filled: Names) -> None:
+        """A class cannot be loaded without filling these again: whoever needs either is joined."""
+        if made.flow is None:
+            return
+        self._keeping.add(id(made.flow))
+        self._keepers.setdefault(id(made.flow), at.step.name)
+        for name in sorted({made.name, *filled}):
+            self._names.tie(name, made.flow)
+
     def _join_users(self, at: At, flow: Flow) -> None:
         self._keeping.add(id(flow))
         self._keepers.setdefault(id(flow), at.step.name)
@@ -227,6 +240,12 @@ class StepEvents:
         elif stream in self._names.bindings:
             self.writer.mutate(at, Mutate(name=stream, line=call.line))
 
+    def _open(self, at: At, name: Variable) -> None:
+        """Read a name that may stand for all others: `import __main__ as m`, then `m.x = 1`."""
+        what = self._names.whole_namespace(name)
+        if what and name != "__main__":
+            self._opaque(at, Opaque(line=at.line, what=f"{name} ({what})"))
+
     def _opaque(self, at: At, event: Opaque) -> None:
         effect = "read and change" if event.writes else "read"
         self._findings.add(
@@ -248,7 +267,7 @@ class StepEvents:
                 match binding:
                     case DataBinding(carries=carries):
                         self.writer.overwrite(at, name, event.line, carries=carries)
-                    case CodeBinding(code=code) if not code.is_definition:
+                    case CodeBinding() as constant if not constant.is_definition:
                         self.writer.overwrite(at, name, event.line)
                     case _:
                         pass

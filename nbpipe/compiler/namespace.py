@@ -31,6 +31,7 @@ from nbpipe.model.flow import (
     ClassFlow,
     FunctionFlow,
     Names,
+    Opaque,
     Statement,
     StatementKind,
     Use,
@@ -123,6 +124,16 @@ class Namespace:
         """Give the methods of this name of all classes of the notebook."""
         return tuple(self._methods.get(name, ()))
 
+    def whole_namespace(self, name: Variable) -> str:
+        """Give what the name stands for when that hands out every variable: `__main__`, say."""
+        binding = self.lookup(name)
+        if not isinstance(binding, CodeBinding) or binding.changed:
+            return ""
+        if binding.module in ("__main__", "sys.modules"):
+            return binding.module
+        events = () if binding.code.is_definition else binding.code.statement.events
+        return next((event.what for event in events if isinstance(event, Opaque)), "")
+
     def classes_sharing(self, attribute: str, root: Variable) -> Iterator[ClassFlow]:
         """Give the classes whose instances share an attribute, and that `root` may be one of."""
         sharing = self._sharing.get(attribute)
@@ -169,6 +180,12 @@ class Namespace:
     def bind_code(self, code: Code, event: Bind) -> None:
         """Let a name stand for what a replayable statement of the pipeline gives it."""
         self.bindings[event.name] = self._code_binding(code, event)
+
+    def tie(self, name: Variable, flow: Flow) -> None:
+        """Let whoever reads a computed value count as a user of this function or class."""
+        binding = self.bindings.get(name)
+        if isinstance(binding, DataBinding):
+            self.bindings[name] = dataclasses.replace(binding, flow=flow)
 
     def explore_code(self, code: Code, event: Bind) -> None:
         """Note what a replayable statement of an untagged cell gives a name."""
@@ -303,7 +320,7 @@ class Namespace:
 
 def is_definition(binding: Binding | None) -> TypeGuard[CodeBinding]:
     """Say whether the name stands for code: a function, a class, a module."""
-    return isinstance(binding, CodeBinding) and binding.code.is_definition
+    return isinstance(binding, CodeBinding) and binding.is_definition
 
 
 def is_value(
@@ -313,8 +330,8 @@ def is_value(
     match binding:
         case DataBinding() | ParameterBinding():
             return True
-        case CodeBinding(code=code):
-            return not code.is_definition
+        case CodeBinding() as constant:
+            return not constant.is_definition
         case _:
             return False
 

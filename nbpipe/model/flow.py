@@ -186,13 +186,15 @@ class ClassFlow:
     """What the methods of a class do, by method name.
 
     `keeps_state`: a method changes what all instances share. `shared` are the attributes of the
-    class that may change, and that instances have none of their own of.
+    class that may change, and that instances have none of their own of. `bases` are the names of
+    what it is made from, its metaclass among them.
     """
 
     name: str
     methods: Mapping[str, FunctionFlow]
     keeps_state: bool = False
     shared: frozenset[str] = frozenset()
+    bases: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         """Hash by identity: flows are compared as the objects they are."""

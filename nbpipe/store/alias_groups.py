@@ -101,7 +101,8 @@ class _Walk:
         self._frame_arrays: list[tuple[int, int]] = []
         self._kept: list[object] = []
         self._copies_on_write = uses_copy_on_write()
-        self._stops: set[type] = set(_IMMUTABLE)
+        # Not modules: one of them may be the notebook.
+        self._stops: set[type] = {*_IMMUTABLE} - {types.ModuleType}
         self._acts: dict[type, int | Callable[[Any], Iterable[object]]] = {
             **dict.fromkeys(_IMMUTABLE, _STOP),
             **dict.fromkeys(_IMMUTABLE_CONTAINERS, _THROUGH),
@@ -125,6 +126,8 @@ class _Walk:
                     if act == _STOP:
                         stops.add(kind)
                 if act == _STOP:
+                    if kind is types.ModuleType and vars(value) is self._namespace:
+                        self.reaching_session.add(position)
                     continue
                 before = seen_by.get(id(value))
                 if before == position:

@@ -8,6 +8,12 @@ from tests.fuzz.case import case_of, steps_of
 from tests.fuzz.judge import Outcome
 from tests.fuzz.moves.process_state import MODULES
 
+REGISTER = "REGISTRY = {}\ndef register(f):\n    REGISTRY[f.__name__] = f\n    return f\n"
+MODELS = (
+    "MODELS = {}\nclass Base:\n    def __init_subclass__(cls):\n"
+    "        MODELS[cls.__name__] = cls\n"
+)
+
 CASES = {
     "a lambda under two names": case_of(
         "#| step: a\nf = lambda x: [x]", "#| step: b\ng = f", "#| step: c\nprint(f is g)"
@@ -233,11 +239,87 @@ CASES = {
         "f()\nn = 1",
         "print(B.items, n)",
     ),
+    "a decorator fills a dictionary in the setup": steps_of(
+        REGISTER + "@register\ndef a():\n    return 1",
+        "n = REGISTRY['a']()",
+        "print(sorted(REGISTRY), REGISTRY['a'] is a, n)",
+    ),
+    "a decorator fills a dictionary in steps": steps_of(
+        REGISTER,
+        "@register\ndef a():\n    return 1",
+        "@register\ndef b():\n    return a() + 1",
+        "print(sorted(REGISTRY), REGISTRY['b'](), REGISTRY['a'] is a)",
+    ),
+    "a decorator fills a dictionary in the setup and in a step": steps_of(
+        REGISTER + "@register\ndef a():\n    return 1",
+        "@register\ndef b():\n    return 2",
+        "print({name: f() for name, f in REGISTRY.items()})",
+    ),
+    "a decorator that a call makes fills a dictionary": steps_of(
+        "NAMED = {}\ndef named(name):\n    def decorate(f):\n        NAMED[name] = f\n"
+        "        return f\n    return decorate",
+        "@named('x')\ndef a():\n    return 1",
+        "print(sorted(NAMED), a())",
+    ),
+    "a decorator counts": steps_of(
+        "n = 0\ndef count(f):\n    global n\n    n += 1\n    return f",
+        "@count\ndef a():\n    return 1",
+        "@count\ndef b():\n    return a()",
+        "print(n, b())",
+    ),
+    "a default value is a call that counts": steps_of(
+        "log = []\ndef make():\n    log.append(1)\n    return 0",
+        "def f(x=make()):\n    return x",
+        "print(log, f())",
+    ),
+    "a base class notes who is made from it, in the setup": steps_of(
+        MODELS + "class A(Base): pass", "n = 1", "print(sorted(MODELS), n)"
+    ),
+    "a base class notes who is made from it, in a step": steps_of(
+        MODELS, "class A(Base): pass", "class B(A): pass", "print(sorted(MODELS))"
+    ),
+    "a metaclass notes who is made by it": steps_of(
+        "MADE = {}\nclass Meta(type):\n    def __new__(m, name, bases, ns):\n"
+        "        MADE[name] = super().__new__(m, name, bases, ns)\n        return MADE[name]",
+        "class A(metaclass=Meta): pass",
+        "class B(A): pass",
+        "print(sorted(MADE))",
+    ),
+    "a class of a module notes who is made from it": steps_of(
+        "import models\nclass A(models.Model): pass",
+        "class B(models.Model): pass\nn = 1",
+        "print(sorted(models.known), n)",
+        files={
+            "models.py": "known = {}\nclass Model:\n    def __init_subclass__(cls):\n"
+            "        known[cls.__name__] = cls\n"
+        },
+    ),
     "a module is imported for what that does": steps_of(
         "import plugins\nimport sys",
         "n = 1",
         "print(hasattr(sys, 'plugged'), n)",
         files={"plugins.py": "import sys\nsys.plugged = 1\n"},
+    ),
+    "the notebook is a module by another name": steps_of(
+        "import __main__ as m", "x = 1", "m.x += 4", "print(x)"
+    ),
+    "a function imports the notebook": steps_of(
+        "def f():\n    import __main__ as m\n    m.x = 7", "x = 1", "f()", "print(x)"
+    ),
+    "a variable holds the notebook": steps_of(
+        "import sys", "x = 1", "m = sys.modules['__main__']", "m.x = 5", "print(x)"
+    ),
+    "the table of modules has another name": steps_of(
+        "from sys import modules", "x = 1", "modules[__name__].x = 5", "print(x)"
+    ),
+    "the table of modules is asked for the notebook": steps_of(
+        "import sys", "x = 1", "sys.modules.get('__main__').x = 5", "print(x)"
+    ),
+    "the globals of a function are the notebook's": steps_of(
+        "def f(): pass", "x = 1", "f.__globals__['x'] = 4", "print(x)"
+    ),
+    "the globals of a frame are the notebook's": steps_of(
+        "import sys", "x = 1", "sys._getframe().f_globals['x'] = 4", "print(x)"
     ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
