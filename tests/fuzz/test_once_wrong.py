@@ -321,6 +321,11 @@ CASES = {
     "the globals of a frame are the notebook's": steps_of(
         "import sys", "x = 1", "sys._getframe().f_globals['x'] = 4", "print(x)"
     ),
+    "a thread goes on when its step ends": steps_of(
+        "import threading, time\ndef later():\n    time.sleep(0.3)\n    kept.append(2)",
+        "kept = [1]\nthreading.Thread(target=later).start()",
+        "time.sleep(0.6)\nprint(kept)",
+    ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
     ),
