@@ -29,12 +29,16 @@ from nbpipe.model.flow import (
     Names,
     Opaque,
     Origin,
+    Statement,
 )
 from nbpipe.model.names import Variable
 from nbpipe.model.notebook import RandomPolicy
 
 _Passed: TypeAlias = Mapping[str, Names]
 _Followed: TypeAlias = tuple[int, frozenset[tuple[str, Names]]]
+
+# Methods that run when a class is called, as a decorator, say.
+_MAKING: Final = ("__new__", "__init__", "__set_name__")
 
 # Calls inside calls are followed this deep: recursion ends somewhere, and so do we.
 _MOST_NESTED: Final = 12
@@ -94,6 +98,83 @@ class Calls:
                     case _:
                         pass
         return False
+
+    def changed_by_defining(self, statement: Statement) -> frozenset[Variable]:
+        """Name what running a definition changes: by its decorators, bases, defaults, its body."""
+        changed: set[Variable] = set()
+        waiting: list[FunctionFlow] = []
+        for event in statement.events:
+            match event:
+                case Mutate(name=name):
+                    changed.add(name)
+                case Call():
+                    waiting += self._called(event)
+                    for effect in self.follow(event):
+                        if isinstance(effect, Mutate):
+                            changed.add(effect.name)
+                        else:
+                            waiting.append(effect)
+                case _:
+                    pass
+        changed |= self._changed_by(waiting) | self.changed_by_bases(statement)
+        return frozenset(name for name in changed if not name.startswith("<")).difference(
+            statement.binds
+        )
+
+    def changed_by_bases(self, statement: Statement) -> frozenset[Variable]:
+        """Name what the making of a class changes by the ways of its bases and metaclass."""
+        flows = [
+            flow
+            for event in statement.events
+            if isinstance(event, Bind) and isinstance(event.flow, ClassFlow)
+            for flow in self._run_by_bases(event.flow.bases, seen=set())
+        ]
+        return frozenset(self._changed_by(flows)).difference(statement.binds)
+
+    def _changed_by(self, flows: Iterable[FunctionFlow]) -> set[Variable]:
+        """Name the globals that calls of these functions, and of what they call, change."""
+        changed: set[Variable] = set()
+        waiting, seen = [*flows], set[int]()
+        while waiting:
+            flow = waiting.pop()
+            if id(flow) in seen:
+                continue
+            seen.add(id(flow))
+            for event in flow.events:
+                match event:
+                    case Mutate(name=name) | Bind(name=name) | Delete(name=name):
+                        changed.add(name)
+                    case Call():
+                        waiting += self._called(event)
+                    case _:
+                        pass
+        return {name for name in changed if not name.startswith("<")}
+
+    def _called(self, call: Call) -> Iterator[FunctionFlow]:
+        """Give the notebook's own functions and methods that a call may run."""
+        match self._names.flow_of(call.function):
+            case FunctionFlow() as function:
+                yield function
+            case ClassFlow(methods=methods, bases=bases):
+                yield from (methods[name] for name in _MAKING if name in methods)
+                yield from self._run_by_bases(bases, seen=set())
+            case None if call.method and (
+                self._names.objects(call.receiver)
+                or any(name.startswith("<") for name in call.receiver)
+            ):
+                yield from self._names.methods_named(call.method)
+            case _:
+                pass
+
+    def _run_by_bases(self, bases: Iterable[str], *, seen: set[str]) -> Iterator[FunctionFlow]:
+        """Give what runs when a class is made from these: by bases of bases, too."""
+        for base in bases:
+            flow = self._names.flow_of(base)
+            if base not in seen and isinstance(flow, ClassFlow):
+                seen.add(base)
+                of_class = ("__init_subclass__", *(_MAKING if "type" in flow.bases else ()))
+                yield from (flow.methods[name] for name in of_class if name in flow.methods)
+                yield from self._run_by_bases(flow.bases, seen=seen)
 
     def _shows(self, call: Call) -> bool:
         """Say whether a call touches the world, or gives something else each time."""

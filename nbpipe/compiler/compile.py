@@ -20,7 +20,15 @@ from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.effects import LearnedEffects, StepEffects
 from nbpipe.model.flow import Bind, CellFlow, ClassFlow, FunctionFlow, StatementKind, Use
 from nbpipe.model.graph import find_cycle
-from nbpipe.model.names import CellId, PipelineName, StepName, Variable, step_name_from
+from nbpipe.model.names import (
+    CellId,
+    PipelineName,
+    StepName,
+    Variable,
+    is_state,
+    spoken,
+    step_name_from,
+)
 from nbpipe.model.notebook import Cell, CellKind, Notebook, Role, StepOptions
 from nbpipe.model.pipeline import Parameter, Pipeline, Step
 
@@ -172,12 +180,23 @@ def _fuse_around_unstorable(
     for draft in linker.drafts.values():
         for name, binding in draft.inputs.items():
             if name in unstorable.get(binding.step, ()):
+                if is_state(name):
+                    message = (
+                        f"the {spoken(name)} of step {binding.step!r} cannot be stored, so step "
+                        f"{draft.name!r} runs as one with it."
+                    )
+                    advice = "To keep them apart, let the step end what it begins: join, await."
+                else:
+                    message = (
+                        f"{name!r} cannot be stored, so step {draft.name!r}, which reads it, runs "
+                        f"as one with step {binding.step!r}."
+                    )
+                    advice = f"To keep them apart, make {name!r} in the step that uses it."
                 findings.add(
                     "NBP223",
-                    f"{name!r} cannot be stored, so step {draft.name!r}, which reads it, runs as "
-                    f"one with step {binding.step!r}.",
+                    message,
                     draft.cells[0][1],
-                    help=f"To keep them apart, make {name!r} in the step that uses it.",
+                    help=advice,
                     fuse={draft.name, binding.step},
                 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -40,11 +41,21 @@ class Code:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodeBinding:
-    """The name stands for what a replayable statement gives it."""
+    """The name stands for what a replayable statement gives it.
+
+    Attributes:
+        changed: the statement only changes what the name stood for: `@register` fills a dictionary.
+    """
 
     code: Code
     flow: FunctionFlow | ClassFlow | None = None
     module: str = ""
+    changed: bool = False
+
+    @property
+    def is_definition(self) -> bool:
+        """True for functions, classes and modules, which no step stores as a value."""
+        return self.code.is_definition and not self.changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +139,14 @@ class StepDraft:
         """Add its next cell, which stands at `position` among all cells."""
         self.cells.append((position, cell, flow))
         self.positions.add(position)
+
+    def definitions(self, code: Mapping[Place, Code]) -> frozenset[Place]:
+        """Give the functions and classes that it defines."""
+        return frozenset(
+            place
+            for place, each in code.items()
+            if self.owns(place) and each.statement.kind is StatementKind.DEFINITION
+        )
 
     def owns(self, place: Place) -> bool:
         """Say whether a statement stands in one of its own cells."""

@@ -21,6 +21,7 @@ from nbpipe.model.flow import (
     Bind,
     Branch,
     Call,
+    ChangeInside,
     ClassFlow,
     Delete,
     Event,
@@ -34,7 +35,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.names import StepName, is_state
+from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import RandomPolicy
 
 # Methods of functions that remember results.
@@ -58,9 +59,9 @@ class StepEvents:
         self._calls = Calls(names, random=random)
         # The first step that uses a definition which changes itself, by the flow's identity.
         self._keepers: dict[int, StepName] = {}
-        # The steps that use a function which remembers results, and those that are asked what.
-        self._cached: dict[int, dict[StepName, None]] = {}
-        self._asked: set[int] = set()
+        # The steps that use a definition which may keep state, and those of which it is known.
+        self._users: dict[int, dict[StepName, None]] = {}
+        self._keeping: set[int] = set()
         self.reader = StepReader(
             names, drafts=drafts, replayed=replayed, findings=findings, follow=self._follow
         )
@@ -69,14 +70,17 @@ class StepEvents:
     def apply(self, at: At, event: Event) -> None:
         """Apply one event of a statement of the step."""
         match event:
-            case Use():
+            case Use(name=name):
                 self.reader.use(at, event)
+                self._open(at, name)
             case Bind():
                 self.writer.bind(at, event)
             case Mutate():
                 self.writer.mutate(at, event)
             case Delete():
                 self.writer.delete(at, event)
+            case ChangeInside():
+                self._change_inside(at, event)
             case Call():
                 self._call(at, event)
             case Opaque():
@@ -97,8 +101,12 @@ class StepEvents:
         at.visited.add(id(flow))
         if isinstance(flow, ClassFlow) and flow.keeps_state:
             self._keeps_state(at, flow.name, id(flow))
-        if isinstance(flow, FunctionFlow) and flow.caches:
-            self._remembers(at, flow)
+        if (
+            id(flow) in self._keeping
+            or (isinstance(flow, ClassFlow) and flow.shared)
+            or (isinstance(flow, FunctionFlow) and flow.caches)
+        ):
+            self._may_keep(at, flow)
         for body in flow.methods.values() if isinstance(flow, ClassFlow) else (flow,):
             for event in body.events:
                 match event:
@@ -106,6 +114,7 @@ class StepEvents:
                         self.reader.use(
                             at, Use(name=name, line=at.line, guarded=guarded, deferred=True)
                         )
+                        self._open(at, name)
                     case Bind(name=name, origin=origin):
                         self.writer.bind(
                             at,
@@ -128,6 +137,8 @@ class StepEvents:
                         self.writer.mutate(at, event)
                     case Delete(name=name):
                         self.writer.delete(at, Delete(name=name, line=at.line, definite=False))
+                    case ChangeInside():
+                        self._change_inside(at, event)
                     case Opaque():
                         self._opaque(at, event)
                     case Call(function=function):
@@ -169,23 +180,43 @@ class StepEvents:
                 fuse={other, at.step.name},
             )
 
-    def _remembers(self, at: At, flow: FunctionFlow) -> None:
-        """A function remembers its results: one more user of it.
+    def _may_keep(self, at: At, flow: Flow) -> None:
+        """A function remembers its results, or instances of a class share a list: one more user.
 
-        That shows where its body does not run again, or where somebody asks what it remembers.
+        The first shows where the body does not run again, or where somebody asks what it
+        remembers; the second where somebody changes the list.
         """
-        self._cached.setdefault(id(flow), {})[at.step.name] = None
-        if id(flow) in self._asked or self._calls.has_effects(flow):
+        self._users.setdefault(id(flow), {})[at.step.name] = None
+        remembers = isinstance(flow, FunctionFlow) and self._calls.has_effects(flow)
+        if id(flow) in self._keeping or remembers:
             self._keeps_state(at, flow.name, id(flow))
 
     def _ask_cache(self, at: At, call: Call) -> None:
         """`f.cache_info()` tells how often the function ran: then all users of it run as one."""
         flow = self._names.flow_of(call.function.rpartition(".")[0])
         if isinstance(flow, FunctionFlow) and flow.caches:
-            self._asked.add(id(flow))
-            self._keepers.setdefault(id(flow), at.step.name)
-            for user in self._cached.get(id(flow), {}):
-                self._run_as_one(at, flow.name, user)
+            self._join_users(at, flow)
+
+    def _change_inside(self, at: At, event: ChangeInside) -> None:
+        """What an instance does not have of its own is its class's: then that keeps state."""
+        for attribute in sorted(event.attributes):
+            for flow in self._names.classes_sharing(attribute, event.root):
+                self._join_users(at, flow)
+
+    def hold_together(self, at: At, made: Bind, filled: Names) -> None:
+        """A class cannot be loaded without filling these again: whoever needs either is joined."""
+        if made.flow is None:
+            return
+        self._keeping.add(id(made.flow))
+        self._keepers.setdefault(id(made.flow), at.step.name)
+        for name in sorted({made.name, *filled}):
+            self._names.tie(name, made.flow)
+
+    def _join_users(self, at: At, flow: Flow) -> None:
+        self._keeping.add(id(flow))
+        self._keepers.setdefault(id(flow), at.step.name)
+        for user in self._users.get(id(flow), {}):
+            self._run_as_one(at, flow.name, user)
 
     def _call(self, at: At, call: Call) -> None:
         self._draw(at, call)
@@ -209,6 +240,12 @@ class StepEvents:
         elif stream in self._names.bindings:
             self.writer.mutate(at, Mutate(name=stream, line=call.line))
 
+    def _open(self, at: At, name: Variable) -> None:
+        """Read a name that may stand for all others: `import __main__ as m`, then `m.x = 1`."""
+        what = self._names.whole_namespace(name)
+        if what and name != "__main__":
+            self._opaque(at, Opaque(line=at.line, what=f"{name} ({what})"))
+
     def _opaque(self, at: At, event: Opaque) -> None:
         effect = "read and change" if event.writes else "read"
         self._findings.add(
@@ -230,7 +267,7 @@ class StepEvents:
                 match binding:
                     case DataBinding(carries=carries):
                         self.writer.overwrite(at, name, event.line, carries=carries)
-                    case CodeBinding(code=code) if not code.is_definition:
+                    case CodeBinding() as constant if not constant.is_definition:
                         self.writer.overwrite(at, name, event.line)
                     case _:
                         pass

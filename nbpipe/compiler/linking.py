@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from nbpipe.compiler.calls import Calls
 from nbpipe.compiler.carrying import definitions_carried, names_kept
 from nbpipe.compiler.draft import (
     ComputedBinding,
@@ -30,6 +31,7 @@ from nbpipe.dataflow.settings import RANDOM_STREAMS
 from nbpipe.model.flow import (
     Bind,
     CellFlow,
+    ClassFlow,
     Delete,
     Mutate,
     StarImport,
@@ -69,7 +71,11 @@ class Linker:
         self._learned = learned
         self._replayed = Replayed()
         self._replaying = Replaying(
-            self._names, replayed=self._replayed, findings=findings, random=random
+            self._names,
+            calls=Calls(self._names, random=random),
+            replayed=self._replayed,
+            findings=findings,
+            random=random,
         )
         self.drafts: dict[StepName, StepDraft] = {}
         self.code = self._names.code
@@ -107,6 +113,8 @@ class Linker:
             # A generator is no more than any other value here: steps would share its state.
             is_code = statement.kind in REPLAYABLE - {StatementKind.GENERATOR}
             place = Place(position, index)
+            for name in self._replaying.changed_by_defining(statement):
+                names.changed_outside[name] = (cell, statement.line)
             code = names.as_code(place, cell, statement) if is_code else None
             for event in statement.events:
                 match event:
@@ -157,7 +165,11 @@ class Linker:
         at = At(step=draft, cell=cell, place=place, line=line, visited=set())
         for name in (*declared, *learned):
             if is_state(name) and name not in _STREAMS:
-                self._events.writer.change_state(at._replace(visited=set()), name, line)
+                # A module may have been told of the step's functions and classes.
+                made = draft.definitions(self.code) if name.startswith("@module.") else frozenset()
+                self._events.writer.change_state(
+                    at._replace(visited=set(), carries=made), name, line
+                )
             else:
                 self._events.writer.mutate(
                     at._replace(visited=set()), Mutate(name=name, line=1, deep=True)
@@ -207,7 +219,11 @@ class Linker:
         plan = self._replaying.plan(place, cell, statement)
         states = names.states_set(statement)
         for event in statement.events:
-            if plan.code is not None and isinstance(event, Bind):
+            if plan.filled and isinstance(event, Bind) and isinstance(event.flow, ClassFlow):
+                # Whoever loads the class makes it once more, and fills them once more.
+                self._events.apply(at, event)
+                self._events.hold_together(at, event, plan.filled)
+            elif plan.code is not None and isinstance(event, Bind):
                 names.bind_code(plan.code, event)
                 names.aliases.forget(event.name)
                 draft.seen[event.name] = names.next_version()

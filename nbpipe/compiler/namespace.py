@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias, TypeGuard
 
 from nbpipe.compiler.aliases import Aliases
@@ -31,10 +31,12 @@ from nbpipe.model.flow import (
     ClassFlow,
     FunctionFlow,
     Names,
+    Opaque,
     Statement,
     StatementKind,
     Use,
 )
+from nbpipe.model.graph import reachable
 from nbpipe.model.names import Variable
 from nbpipe.model.notebook import Cell
 
@@ -89,6 +91,7 @@ class Namespace:
         self.opaque_step: StepDraft | None = None
         self.read_anywhere: frozenset[Variable] = frozenset()
         self._methods: dict[str, list[FunctionFlow]] = {}
+        self._sharing: dict[str, list[tuple[Place, ClassFlow]]] = {}
         self._branches: list[dict[Variable, Binding | None]] = []
         self._version = 0
 
@@ -120,6 +123,28 @@ class Namespace:
     def methods_named(self, name: str) -> tuple[FunctionFlow, ...]:
         """Give the methods of this name of all classes of the notebook."""
         return tuple(self._methods.get(name, ()))
+
+    def whole_namespace(self, name: Variable) -> str:
+        """Give what the name stands for when that hands out every variable: `__main__`, say."""
+        binding = self.lookup(name)
+        if not isinstance(binding, CodeBinding) or binding.changed:
+            return ""
+        if binding.module in ("__main__", "sys.modules"):
+            return binding.module
+        events = () if binding.code.is_definition else binding.code.statement.events
+        return next((event.what for event in events if isinstance(event, Opaque)), "")
+
+    def classes_sharing(self, attribute: str, root: Variable) -> Iterator[ClassFlow]:
+        """Give the classes whose instances share an attribute, and that `root` may be one of."""
+        sharing = self._sharing.get(attribute)
+        if sharing is None:
+            return
+        binding, may_be = self.lookup(root), None
+        if isinstance(binding, DataBinding):
+            may_be = reachable(binding.carries, {p: code.needs for p, code in self.code.items()})
+        for place, flow in sharing:
+            if may_be is None or place in may_be:
+                yield flow
 
     def objects(self, names: Names) -> list[Variable]:
         """Leave out names that stand for code, in order: modules and functions share nothing."""
@@ -156,6 +181,12 @@ class Namespace:
         """Let a name stand for what a replayable statement of the pipeline gives it."""
         self.bindings[event.name] = self._code_binding(code, event)
 
+    def tie(self, name: Variable, flow: Flow) -> None:
+        """Let whoever reads a computed value count as a user of this function or class."""
+        binding = self.bindings.get(name)
+        if isinstance(binding, DataBinding):
+            self.bindings[name] = dataclasses.replace(binding, flow=flow)
+
     def explore_code(self, code: Code, event: Bind) -> None:
         """Note what a replayable statement of an untagged cell gives a name."""
         self.explored[event.name] = self._code_binding(code, event)
@@ -164,6 +195,8 @@ class Namespace:
         if isinstance(event.flow, ClassFlow):
             for name, method in event.flow.methods.items():
                 self._methods.setdefault(name, []).append(method)
+            for attribute in event.flow.shared:
+                self._sharing.setdefault(attribute, []).append((code.place, event.flow))
         module = code.statement.imports.get(event.name, "") or self.settable(event)
         return CodeBinding(code=code, flow=event.flow, module=module)
 
@@ -287,7 +320,7 @@ class Namespace:
 
 def is_definition(binding: Binding | None) -> TypeGuard[CodeBinding]:
     """Say whether the name stands for code: a function, a class, a module."""
-    return isinstance(binding, CodeBinding) and binding.code.is_definition
+    return isinstance(binding, CodeBinding) and binding.is_definition
 
 
 def is_value(
@@ -297,8 +330,8 @@ def is_value(
     match binding:
         case DataBinding() | ParameterBinding():
             return True
-        case CodeBinding(code=code):
-            return not code.is_definition
+        case CodeBinding() as constant:
+            return not constant.is_definition
         case _:
             return False
 

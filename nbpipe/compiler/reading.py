@@ -74,11 +74,15 @@ class StepReader:
     def use(self, at: At, event: Use) -> None:
         """Read a name: give the step what it needs for that, or say why it cannot have it."""
         match self._names.lookup(event.name):
-            case CodeBinding(code=code, flow=flow):
+            case CodeBinding(code=code, flow=flow) as binding:
                 self.need(at, code.place)
                 at.step.seen.setdefault(event.name, 0)
                 if flow is not None:
                     self._follow(at, flow)
+                if binding.changed:
+                    # Who reads what a decorator filled may call what was decorated.
+                    for made in self._names.flows_at(code.place):
+                        self._follow(at, made)
             case DataBinding() as binding:
                 self._take(at, event.name, binding)
                 self._warn_changed_outside(at, event, binding)

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
+from nbpipe.compiler.calls import Calls
 from nbpipe.compiler.draft import (
     Code,
     CodeBinding,
@@ -21,12 +22,13 @@ from nbpipe.compiler.draft import (
     StepDraft,
 )
 from nbpipe.compiler.findings import Findings
-from nbpipe.compiler.namespace import Namespace, is_definition
+from nbpipe.compiler.namespace import Namespace, is_definition, is_value
 from nbpipe.dataflow.settings import acts_when_imported, is_passing, is_repeatable, is_setting
 from nbpipe.model.flow import (
     Bind,
     Call,
     CellFlow,
+    ClassFlow,
     Mutate,
     Opaque,
     StarImport,
@@ -87,6 +89,7 @@ class Plan(NamedTuple):
         is_lost_setting: it sets something, but not what could be set again elsewhere.
         patched: the definition or module that it changes.
         is_repeatable: replaying such a change does the same again, and no more.
+        filled: values that the bases of a class change when it is made, also where it is loaded.
     """
 
     code: Code | None
@@ -94,15 +97,23 @@ class Plan(NamedTuple):
     is_lost_setting: bool
     patched: Code | None
     is_repeatable: bool
+    filled: frozenset[Variable]
 
 
 class Replaying:
     """Decides what is replayed, and writes it to `replayed`."""
 
     def __init__(
-        self, names: Namespace, *, replayed: Replayed, findings: Findings, random: RandomPolicy
+        self,
+        names: Namespace,
+        *,
+        calls: Calls,
+        replayed: Replayed,
+        findings: Findings,
+        random: RandomPolicy,
     ) -> None:
         self._names = names
+        self._calls = calls
         self._replayed = replayed
         self._findings = findings
         self._random = random
@@ -141,8 +152,19 @@ class Replaying:
                         return False
                     case _:
                         pass
+            if any(self._is_computed(name) for name in self.changed_by_defining(statement)):
+                return False
             own.update(statement.binds)
         return True
+
+    def changed_by_defining(self, statement: Statement) -> frozenset[Variable]:
+        """Name what a definition changes when it runs; nothing for other statements."""
+        if statement.kind is not StatementKind.DEFINITION:
+            return frozenset()
+        return self._calls.changed_by_defining(statement)
+
+    def _is_computed(self, name: Variable) -> bool:
+        return isinstance(self._names.lookup(name), DataBinding | ComputedBinding)
 
     def add_prelude(self, position: int, cell: Cell, flow: CellFlow) -> None:
         """Make the statements of a cell available to later steps."""
@@ -200,12 +222,18 @@ class Replaying:
                     self.note_star(code.cell, event)
                 case _:
                     pass
+        for place in self._imports_told(statement):
+            self._replayed.add_patch(code.place, of=place)
+        by_defining = self.changed_by_defining(statement)
+        for name in sorted(by_defining - {*touched}):
+            touched += self._chain(name, code)
         changed = [n for n in self._changed_roots(statement, {}) if self._is_own(n)]
+        changed += sorted(name for name in by_defining - {*changed} if self._is_own(name))
         for name in changed:
             binding = names.lookup(name)
             if isinstance(binding, CodeBinding) and binding.code.place != code.place:
                 self._replayed.add_patch(code.place, of=binding.code.place)
-        if changed:
+        if changed and not by_defining:
             return
         is_stream = any(map(is_state, touched))
         sets = names.sets_something(statement) or (
@@ -219,6 +247,29 @@ class Replaying:
         )
         if not binds_all and not is_stream:
             self._replayed.add_setting(code.place)
+
+    def _imports_told(self, statement: Statement) -> Iterator[Place]:
+        """Give the imports of modules that may note what is defined: by decorators or bases."""
+        if statement.kind is not StatementKind.DEFINITION:
+            return
+        paths: set[str] = set()
+        for event in statement.events:
+            match event:
+                case Call(function=function):
+                    paths.add(function)
+                case Bind(flow=ClassFlow(bases=bases)):
+                    paths.update(bases)
+                case _:
+                    pass
+        roots = (self._names.lookup(Variable(path.partition(".")[0])) for path in paths if path)
+        told = {
+            root.module.partition(".")[0]
+            for root in roots
+            if isinstance(root, CodeBinding) and root.module and acts_when_imported(root.module)
+        }
+        for binding in self._names.bindings.values() if told else ():
+            if isinstance(binding, CodeBinding) and binding.module.partition(".")[0] in told:
+                yield binding.code.place
 
     def _refuse(self, cell: Cell, statement: Statement) -> None:
         reader = next(
@@ -241,8 +292,10 @@ class Replaying:
         binding = self._names.lookup(name)
         if not isinstance(binding, CodeBinding) or is_definition(binding):
             return []
-        code.needs |= {binding.code.place}
-        self._names.bindings[name] = CodeBinding(code=code, flow=binding.flow)
+        code.needs |= {binding.code.place} - {code.place}
+        self._names.bindings[name] = CodeBinding(
+            code=code, flow=binding.flow, changed=code.is_definition
+        )
         return [name]
 
     def _chain_stream(self, call: Call, code: Code) -> list[Variable]:
@@ -270,7 +323,11 @@ class Replaying:
         is_code = statement.kind in (StatementKind.IMPORT, StatementKind.DEFINITION)
         is_repeatable = (patched is not None or sets) and self._is_repeatable(statement)
         code = None
-        if is_code or is_repeatable:
+        acts = any(
+            is_value(names.lookup(name)) or names.lookup(name) is None
+            for name in self.changed_by_defining(statement)
+        )
+        if (is_code and not acts) or is_repeatable:
             code = names.as_code(place, cell, statement)
         return Plan(
             code=code if is_code else None,
@@ -281,6 +338,7 @@ class Replaying:
             is_lost_setting=sets and code is None,
             patched=patched,
             is_repeatable=code is not None and is_repeatable,
+            filled=self._calls.changed_by_bases(statement) if acts else frozenset(),
         )
 
     def add_from_step(self, plan: Plan, place: Place, cell: Cell, statement: Statement) -> None:
@@ -389,7 +447,7 @@ class Replaying:
         """Give the definition or module that this statement changes, if it does."""
         for name in self._changed_roots(statement, {}):
             binding = self._names.lookup(name)
-            if is_definition(binding):
+            if is_definition(binding) and not self._names.whole_namespace(name):
                 return binding.code
         return None
 
@@ -415,7 +473,9 @@ class Replaying:
     def _is_module(self, name: Variable) -> bool:
         binding = self._names.lookup(name)
         return (
-            isinstance(binding, CodeBinding) and binding.code.statement.kind is StatementKind.IMPORT
+            isinstance(binding, CodeBinding)
+            and binding.code.statement.kind is StatementKind.IMPORT
+            and not self._names.whole_namespace(name)
         )
 
     def _changed_roots(

@@ -106,7 +106,7 @@ class StepWriter:
         """Change state of the process: what an earlier step made of it stays, but for that."""
         self._names.states.add(name)
         if self._names.lookup(name) is None:
-            self.overwrite(at, name, line)
+            self.overwrite(at, name, line, carries=at.carries)
         else:
             self.mutate(at, Mutate(name=name, line=line))
 

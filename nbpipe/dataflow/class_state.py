@@ -18,15 +18,35 @@ _Method: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 _OF_THE_CLASS: Final = frozenset({"__new__", "__init_subclass__", "__class_getitem__"})
 
 
+def shared_attributes(node: ast.ClassDef) -> frozenset[str]:
+    """Name the attributes that may change and that all instances share."""
+    own = {name for method in _methods(node) for name in _assigned_on_instances(method)}
+    return frozenset(name for name in _assigned_in(node.body) if name not in own)
+
+
 def keeps_state(node: ast.ClassDef) -> bool:
     """Say whether a method of a class changes the class, or an object that belongs to it."""
-    methods = [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
-    own = {name for method in methods for name in _assigned_on_instances(method)}
-    shared = {name for name in _assigned_in(node.body) if name not in own}
+    methods = _methods(node)
+    shared = shared_attributes(node)
     is_metaclass = any(isinstance(base, ast.Name) and base.id == "type" for base in node.bases)
     return any(
         _changes_class(method, node.name, shared, is_metaclass=is_metaclass) for method in methods
     )
+
+
+def path_inside(node: ast.expr) -> tuple[str, frozenset[str]]:
+    """Give the name that `box.items[0]` starts with, and the attributes on the way.
+
+    None for `self.items`, which the class knows best.
+    """
+    root, attributes = _path(node)
+    if root in ("self", "cls"):
+        return root, frozenset()
+    return root, frozenset(attributes)
+
+
+def _methods(node: ast.ClassDef) -> list[_Method]:
+    return [n for n in node.body if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def _assigned_in(body: Sequence[ast.stmt]) -> Iterator[str]:
@@ -74,7 +94,9 @@ def _assigned_on_instances(method: _Method) -> Iterator[str]:
                 pass
 
 
-def _changes_class(method: _Method, name: str, shared: set[str], *, is_metaclass: bool) -> bool:
+def _changes_class(
+    method: _Method, name: str, shared: frozenset[str], *, is_metaclass: bool
+) -> bool:
     first = _first_parameter(method)
     classes = {name, "__class__"}
     decorators = {d.id for d in method.decorator_list if isinstance(d, ast.Name)}

@@ -86,6 +86,12 @@ MUTATING_FUNCTIONS: Final = frozenset(
     readinto""".split()
 )
 
+# Functions that only look at what they are given.
+LOOKING_FUNCTIONS: Final = frozenset(
+    """print display len repr str int float bool sum min max any all sorted list tuple set dict
+    frozenset enumerate range isinstance type id hash round abs format""".split()
+)
+
 # Functions whose result holds (parts of) their arguments.
 COLLECTING_FUNCTIONS: Final = frozenset(
     "list tuple sorted reversed enumerate zip iter map filter set dict frozenset chain".split()

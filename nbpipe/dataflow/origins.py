@@ -15,6 +15,10 @@ from nbpipe.model.names import Variable
 
 FRESH: Final = Origin()
 NO_NAMES: Final[Names] = frozenset()
+# Attributes of functions, frames and the shell that are the notebook's namespace, or may be.
+_NAMESPACE_ATTRIBUTES: Final = frozenset(
+    {"user_ns", "user_global_ns", "user_module", "__globals__", "f_globals", "f_locals"}
+)
 _NAMESPACES: Final = frozenset({"globals", "locals", "vars", "dir"})
 
 
@@ -134,10 +138,27 @@ def main_module(node: ast.expr) -> str:
 def whole_namespace(node: ast.expr) -> str:
     """Give how an expression hands out all of the notebook's variables at once, if it does."""
     match node:
-        case ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")), attr="user_ns"):
-            return "get_ipython().user_ns"
+        case ast.Attribute(value=ast.Name(id="sys"), attr="modules"):
+            return "sys.modules"
+        case ast.Attribute(attr=attribute) if attribute in _NAMESPACE_ATTRIBUTES:
+            return attribute
         case _:
             return main_module(node)
+
+
+def other_module(node: ast.expr) -> bool:
+    """Say whether an expression is `sys.modules['name']`, or `.get('name')`, of another module."""
+    match node:
+        case (
+            ast.Subscript(value=table, slice=ast.Constant(value=str(name)))
+            | ast.Call(
+                func=ast.Attribute(value=table, attr="get" | "pop"),
+                args=[ast.Constant(value=str(name)), *_],
+            )
+        ):
+            return whole_namespace(table) == "sys.modules" and name != "__main__"
+        case _:
+            return False
 
 
 def namespace_function(node: ast.expr) -> str:

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from nbpipe.dataflow.class_state import path_inside
 from nbpipe.dataflow.origins import FRESH, NO_NAMES, joined, origin_of_name
 from nbpipe.dataflow.scopes import ScopeFinder, ScopeNode, Table, is_class, is_global
 from nbpipe.model.flow import (
     Bind,
     Branch,
+    ChangeInside,
     ClassFlow,
     Delete,
     Event,
@@ -152,6 +154,7 @@ class Recorder:
         adds: Names = NO_NAMES,
     ) -> None:
         """Change the object of an expression in place; see `Mutate` for the rest."""
+        self.change_inside(node)
         inside = not isinstance(node, ast.Name)
         for names, deep in ((origin.shares, inside), (origin.part_of, True), (origin.holds, True)):
             for name in sorted(names):
@@ -165,6 +168,15 @@ class Recorder:
                         adds=adds,
                     )
                 )
+
+    def change_inside(self, node: ast.expr) -> None:
+        """Change what an attribute holds, or let something else stand for it, which may."""
+        if not isinstance(node, ast.Attribute | ast.Subscript):
+            return
+        root, attributes = path_inside(node)
+        if attributes:
+            name = Variable(root if root and self.home(root) is None else "")
+            self._events.append(ChangeInside(attributes=attributes, root=name, line=self.line))
 
     def mark(self) -> int:
         """Give a mark of this moment for `changes_since`."""

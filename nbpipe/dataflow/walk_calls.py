@@ -141,6 +141,9 @@ class CallWalker:
         uses_up = method and method not in known.MUTATING_METHODS
         self._record.given_to = root_of(node.func) if uses_up else ""
         positional = [self._value(argument) for argument in node.args]
+        if dotted not in known.LOOKING_FUNCTIONS and method not in known.PURE_METHODS:
+            for argument in (*node.args, *(k.value for k in node.keywords)):
+                self._record.change_inside(argument)
         keywords = [(k.arg or "", self._value(k.value)) for k in node.keywords]
         self._record.given_to = outer
         call = Call(

@@ -19,6 +19,7 @@ from nbpipe.dataflow.origins import (
     origin_of_element,
     origin_of_name,
     origin_of_subscript,
+    other_module,
     root_of,
     whole_namespace,
 )
@@ -51,6 +52,9 @@ class ExpressionWalker:
                 self._record.use(root_of(inner))
                 self._record.ask(attribute)
                 return origin_of_name(attribute)
+            case ast.Subscript() | ast.Call() if other_module(node):
+                self._record.use("sys")
+                return FRESH
             case ast.Name() | ast.Subscript() | ast.Attribute() | ast.Call() if whole_namespace(
                 node
             ):
@@ -140,6 +144,8 @@ class ExpressionWalker:
                 self._record.mutate(
                     self.value(container), container, stores=True, adds=origin.names
                 )
+            case ast.Subscript() if other_module(target):
+                self._record.use("sys")
             case ast.Subscript(value=container, slice=index):
                 held = self.value(container)
                 self.value(index)
@@ -197,6 +203,11 @@ class ExpressionWalker:
             ) if namespace_function(container):
                 # `'x' in globals()` asks for one name, and lives with the answer no.
                 self._record.ask(name)
+            case ast.Compare(
+                left=left, ops=[ast.In() | ast.NotIn()], comparators=[ast.Attribute() as container]
+            ) if whole_namespace(container) == "sys.modules":
+                self.value(left)
+                self._record.use("sys")
             case _:
                 for child in (node.left, *node.comparators):
                     self.value(child)

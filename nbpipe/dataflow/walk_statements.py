@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 
-from nbpipe.dataflow.class_state import keeps_state
+from nbpipe.dataflow.class_state import keeps_state, shared_attributes
 from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.dataflow.origins import FRESH, origin_of_name
 from nbpipe.dataflow.recorder import Recorder
 from nbpipe.dataflow.scopes import module_table
-from nbpipe.dataflow.statements import bound_names, may_end_early
+from nbpipe.dataflow.statements import bound_names, dotted_path, may_end_early
 from nbpipe.dataflow.walk_expressions import ExpressionWalker
-from nbpipe.model.flow import ClassFlow, FunctionFlow, Origin
+from nbpipe.model.flow import Call, ClassFlow, FunctionFlow, Origin
 
 
 def walk_text(python: str) -> Recorder:
@@ -120,6 +120,7 @@ class StatementWalker:
             case _:
                 pass
         origin = self._expressions.value(node.value)
+        self._record.change_inside(node.value)
         for target in node.targets:
             self._expressions.assign(target, origin)
         names = [target.id for target in node.targets if isinstance(target, ast.Name)]
@@ -155,9 +156,13 @@ class StatementWalker:
                     top = alias.name.split(".")[0]
                     self._record.note_modules([top])
                     self._record.bind(alias.asname or top)
+                    if top == "__main__" and not self._record.is_top_level:
+                        self._record.opaque("import __main__")
             case ast.ImportFrom(names=aliases):
                 module = "." * node.level + (node.module or "")
                 self._record.note_modules([module.split(".")[0] or module])
+                if module == "__main__":
+                    self._record.opaque("from __main__ import")
                 for alias in aliases:
                     if alias.name == "*":
                         self._record.import_star(module)
@@ -189,7 +194,7 @@ class StatementWalker:
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> FunctionFlow:
         """Evaluate what a `def` evaluates at once, and give what a call of the function does."""
         for decorator in node.decorator_list:
-            self._expressions.value(decorator)
+            self._decorate(decorator)
             self._register(decorator)
         arguments = node.args
         self._expressions.defaults(arguments)
@@ -206,6 +211,22 @@ class StatementWalker:
             self.block(node.body)
         return scope.flow(node)
 
+    def _decorate(self, decorator: ast.expr) -> None:
+        """Evaluate a decorator, and call what it gives with what is being defined."""
+        origin = self._expressions.value(decorator)
+        function = dotted_path(decorator)
+        if function and self._record.home(function.partition(".")[0]) is None:
+            method = function.rpartition(".")[2] if "." in function else "__call__"
+            self._record.note(
+                Call(
+                    function=function,
+                    line=self._record.line,
+                    method=method,
+                    receiver=origin.names,
+                    positional=(frozenset(),),
+                )
+            )
+
     def _register(self, decorator: ast.expr) -> None:
         """`@f.register` changes f, for whoever calls it later."""
         match decorator:
@@ -218,8 +239,10 @@ class StatementWalker:
                 pass
 
     def _define_class(self, node: ast.ClassDef) -> None:
-        for expression in (*node.decorator_list, *node.bases, *(k.value for k in node.keywords)):
+        for expression in (*node.bases, *(k.value for k in node.keywords)):
             self._expressions.value(expression)
+        for decorator in node.decorator_list:
+            self._decorate(decorator)
         methods: dict[str, FunctionFlow] = {}
         with self._record.inside(node) as scope:
             for item in node.body:
@@ -234,7 +257,15 @@ class StatementWalker:
             for method in methods.values():
                 self._record.inline(method)
             self._record.scope.nested = True
-        flow = ClassFlow(name=node.name, methods=methods, keeps_state=keeps_state(node))
+        flow = ClassFlow(
+            name=node.name,
+            methods=methods,
+            keeps_state=keeps_state(node),
+            shared=shared_attributes(node),
+            bases=tuple(
+                filter(None, map(dotted_path, (*node.bases, *(k.value for k in node.keywords))))
+            ),
+        )
         self._record.bind(node.name, flow=flow)
 
     # Blocks that may be skipped, in part.

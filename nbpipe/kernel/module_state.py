@@ -2,33 +2,28 @@
 
 A module beside the notebook is loaded anew in each step's kernel, as if nothing had happened to
 it. So data that a step changed in it is stored, under the name `@module.NAME`, and set again in
-later steps once they import the module. Entries are names of data, `Class.attribute` among them.
+later steps once they import the module. What holds data is a module, its classes, and its
+functions (`module_places`). An entry is a place, followed by `=` when the step put another object
+there: a name that was imported from the module then still stands for the one before.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import FunctionType, MappingProxyType, ModuleType
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
 from typing import Any, Final
 
 from nbpipe.kernel.imports import WATCH
+from nbpipe.kernel.module_places import place_in, places_in
+from nbpipe.store.alias_groups import find_alias_groups
 from nbpipe.store.values import fingerprints
 
 PREFIX: Final = "@module."
 
-_NO_DATA: Final = (
-    ModuleType,
-    FunctionType,
-    classmethod,
-    staticmethod,
-    property,
-    type(len),
-    type(str.join),
-    type(int.__dict__["real"]),
-)
-
+# Behind the place of an entry: another object is there than before.
+_ANEW: Final = "="
 
 # Values without state: their text tells all, and costs no pickling.
 _ATOMS: Final = (bool, int, float, complex, str, bytes, type(None))
@@ -36,10 +31,11 @@ _ATOMS: Final = (bool, int, float, complex, str, bytes, type(None))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Mark:
-    """Of an entry: its content, and the entries that share state with it."""
+    """Of a place: its content, the places that share state with it, and the object there."""
 
     content: str
     shared_with: frozenset[str]
+    value: Any = field(compare=False)
 
 
 class ModuleStates:
@@ -49,6 +45,7 @@ class ModuleStates:
         self._namespace = namespace
         self._before: dict[str, Mapping[str, _Mark]] = {}
         self._restored: dict[str, Mapping[str, Any]] = {}
+        self._shared: dict[str, set[str]] = {}
 
     def mark(self) -> None:
         """Take the data as it is now for what the step's code begins with."""
@@ -72,10 +69,12 @@ class ModuleStates:
 
         def set_entries(module: ModuleType) -> None:
             for entry, value in entries.items():
-                owner, attribute = _owner(module, entry)
-                if owner is not None:
-                    before = vars(owner).get(attribute)
-                    setattr(owner, attribute, value)
+                place = place_in(module, entry.removesuffix(_ANEW))
+                if place is None:
+                    continue
+                before = place.read()
+                place.write(value)
+                if not entry.endswith(_ANEW):
                     self._rename(before, value)
             self.mark_loaded(module)
 
@@ -87,15 +86,44 @@ class ModuleStates:
             if self._changes(module):
                 yield f"{PREFIX}{module.__name__}"
 
+    def shared_with(self, names: Iterable[str], *, definitions: frozenset[str]) -> tuple[str, ...]:
+        """Name the modules whose data shares mutable state with variables; `value` gives it."""
+        places = {
+            f"{PREFIX}{module.__name__} {place}": value
+            for module in project_modules()
+            for place, value in places_in(module).items()
+            if not isinstance(value, _ATOMS)
+        }
+        self._shared = {}
+        if not places:
+            return ()
+        variables = {name: self._namespace[name] for name in names}
+        found = find_alias_groups(
+            variables | places, [*variables, *places], definitions=definitions
+        )
+        for group in found.groups:
+            if variables.keys() & {*group}:
+                for module, _, place in (each.partition(" ") for each in places.keys() & {*group}):
+                    self._shared.setdefault(module, set()).add(place)
+        return tuple(sorted(self._shared))
+
     def value(self, name: str) -> dict[str, Any]:
-        """Give the entries of a module that this step or earlier ones changed."""
+        """Give the entries of a module that were changed, here or earlier, or are shared."""
         module_name = name.removeprefix(PREFIX)
-        found = dict(self._restored.get(module_name, {}))
+        entries = dict(self._restored.get(module_name, {}))
         module = sys.modules.get(module_name)
-        if module is not None:
-            now = dict(_entries(module))
-            entries = sorted({*found, *self._changes(module)})
-            found |= {entry: now[entry] for entry in entries if entry in now}
+        if module is None:
+            return entries
+        values, before = places_in(module), self._before.get(module_name, {})
+        anew = {entry.removesuffix(_ANEW) for entry in entries if entry.endswith(_ANEW)}
+        found: dict[str, Any] = {}
+        places = {entry.removesuffix(_ANEW) for entry in entries} | {*self._changes(module)}
+        places |= self._shared.get(name, set())
+        for place in sorted(places & values.keys()):
+            is_anew = place in anew or (
+                place not in before or before[place].value is not values[place]
+            )
+            found[f"{place}{_ANEW}" if is_anew else place] = values[place]
         return found
 
     def _changes(self, module: ModuleType) -> list[str]:
@@ -142,36 +170,26 @@ def project_modules() -> list[ModuleType]:
 
 
 def _marks(module: ModuleType) -> dict[str, _Mark]:
-    entries = dict(_entries(module))
+    values = places_in(module)
     found = {
-        entry: _Mark(content=f"{type(value).__name__} {value!r}", shared_with=frozenset({entry}))
-        for entry, value in entries.items()
+        place: _Mark(
+            content=f"{type(value).__name__} {value!r}",
+            shared_with=frozenset({place}),
+            value=value,
+        )
+        for place, value in values.items()
         if isinstance(value, _ATOMS)
     }
-    others = sorted(entries.keys() - found.keys())
-    for group, content in fingerprints(entries, others).items():
+    others = sorted(values.keys() - found.keys())
+    for group, content in fingerprints(values, others).items():
         if content is not None:
-            found |= dict.fromkeys(group, _Mark(content=content, shared_with=group))
+            found |= {
+                place: _Mark(content=content, shared_with=group, value=values[place])
+                for place in group
+            }
     return found
 
 
-def _entries(module: ModuleType) -> Iterator[tuple[str, Any]]:
-    for name, value in list(vars(module).items()):
-        if _is_data(name, value):
-            yield name, value
-        elif isinstance(value, type) and value.__module__ == module.__name__:
-            for attribute, inner in list(vars(value).items()):
-                if _is_data(attribute, inner) and not isinstance(inner, type):
-                    yield f"{name}.{attribute}", inner
-
-
-def _is_data(name: str, value: object) -> bool:
-    if name.startswith("__") or isinstance(value, (*_NO_DATA, type, MappingProxyType)):
-        return False
-    return not (callable(value) and getattr(value, "__module__", None) in sys.modules)
-
-
-def _owner(module: ModuleType, entry: str) -> tuple[Any, str]:
-    """Give what holds an entry, and under which name; None when the class is gone."""
-    class_name, _, attribute = entry.rpartition(".")
-    return (getattr(module, class_name, None) if class_name else module), attribute
+def _mutable(module: ModuleType) -> dict[str, Any]:
+    values = places_in(module)
+    return {place: value for place, value in values.items() if not isinstance(value, _ATOMS)}

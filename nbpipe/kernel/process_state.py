@@ -1,9 +1,9 @@
 """What a step changes in its process besides variables, as values with names of their own.
 
-They begin with `@`: the random streams (`random_streams`), the settings (`settings`), and the data
-of modules beside the notebook (`module_state`). In a
-notebook such a change counts for all cells after it; in a pipeline later steps run in processes of
-their own. So what a step changed is stored like a variable, and put back before later steps run.
+They begin with `@`: the random streams (`random_streams`), the settings (`settings`), the data of
+modules beside the notebook (`module_state`), and what still runs (`still_running`). In a notebook
+such a change counts for all cells after it; in a pipeline later steps run in processes of their
+own. So what a step changed is stored like a variable, and put back before later steps run.
 
 Settings are read when the step's own code is about to begin, and again when it saves: what differs
 was changed by the step. What an installed library sets while it is imported is no change of the
@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from nbpipe.kernel import module_state, random_streams
 from nbpipe.kernel.imports import WATCH
 from nbpipe.kernel.settings import Changes, Entries, Settings, all_settings, changes_between
+from nbpipe.kernel.still_running import StillRunning, Watch
+
+RUNNING: Final = "@running"
 
 
 class ProcessState:
@@ -26,6 +29,7 @@ class ProcessState:
 
     def __init__(self, namespace: dict[str, Any]) -> None:
         self._modules = module_state.ModuleStates(namespace)
+        self._running = Watch(namespace, is_of_project=WATCH.is_of_project)
         self._settings: Mapping[str, Settings] = all_settings()
         self._before: dict[str, Entries] = {}
         self._loaded: dict[str, Changes] = {}
@@ -62,7 +66,12 @@ class ProcessState:
     def changed(self) -> tuple[str, ...]:
         """Name what the step changed since the mark."""
         found = [name for name in self._present() if self._changes(name)]
-        return (*random_streams.drawn_streams(), *found, *self._modules.changed())
+        running = [RUNNING] if self._running.running() else []
+        return (*random_streams.drawn_streams(), *found, *self._modules.changed(), *running)
+
+    def shared_with(self, names: Iterable[str], *, definitions: frozenset[str]) -> tuple[str, ...]:
+        """Name the states that share mutable objects with variables, which are to be stored."""
+        return self._modules.shared_with(names, definitions=definitions)
 
     def values(self, names: Iterable[str]) -> dict[str, Any]:
         """Give the states with these names as values to store, without those that are not there."""
@@ -72,6 +81,8 @@ class ProcessState:
                 state = random_streams.stream_state(name)
                 if state is not None:
                     found[name] = state
+            elif name == RUNNING and (running := self._running.running()):
+                found[name] = StillRunning(running)
             elif name.startswith(module_state.PREFIX):
                 found[name] = self._modules.value(name)
             elif name in self._settings:

@@ -144,7 +144,7 @@ class StepIo:
     def save(self, required: Sequence[str], optional: Sequence[str]) -> None:
         """Store what is bound, and report it."""
         trace = self._side.trace()
-        states = self._state.changed()
+        states = {*self._state.changed(), *self._states_shared([*required, *optional])}
         with self._problems_reported("output"), self._states_as_variables({*required, *states}):
             bound = [Variable(name) for name in required if name in self._namespace]
             kept = [
@@ -154,7 +154,7 @@ class StepIo:
             ]
             changed = [
                 name
-                for name in (*self._changed_inputs(), *map(Variable, states))
+                for name in (*self._changed_inputs(), *map(Variable, sorted(states)))
                 if name not in {*bound, *kept}
             ]
             changed += self._shared_inputs({*bound, *changed})
@@ -183,6 +183,11 @@ class StepIo:
                     trace=trace,
                 )
             )
+
+    def _states_shared(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Name the states that share objects with what may be stored: variables, and inputs."""
+        there = sorted({*names, *self._inputs} & self._namespace.keys())
+        return self._state.shared_with(there, definitions=self._definitions)
 
     @contextmanager
     def _states_as_variables(self, names: Iterable[str]) -> Iterator[None]:

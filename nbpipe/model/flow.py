@@ -91,6 +91,18 @@ class Mutate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeInside:
+    """What an attribute of something holds is changed in place (`box.items.append(1)`), or may be.
+
+    `attributes` are those on the way to it, `root` the name that the way starts with, if any.
+    """
+
+    attributes: frozenset[str]
+    root: Variable
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
     """A name is deleted."""
 
@@ -146,7 +158,9 @@ class Join:
     certain: Names = frozenset()
 
 
-Event: TypeAlias = Use | Bind | Mutate | Delete | Call | Opaque | StarImport | Branch | Join
+Event: TypeAlias = (
+    Use | Bind | Mutate | ChangeInside | Delete | Call | Opaque | StarImport | Branch | Join
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,12 +185,16 @@ class FunctionFlow:
 class ClassFlow:
     """What the methods of a class do, by method name.
 
-    `keeps_state`: a method changes what all instances share.
+    `keeps_state`: a method changes what all instances share. `shared` are the attributes of the
+    class that may change, and that instances have none of their own of. `bases` are the names of
+    what it is made from, its metaclass among them.
     """
 
     name: str
     methods: Mapping[str, FunctionFlow]
     keeps_state: bool = False
+    shared: frozenset[str] = frozenset()
+    bases: tuple[str, ...] = ()
 
     def __hash__(self) -> int:
         """Hash by identity: flows are compared as the objects they are."""

@@ -59,6 +59,7 @@ _STATES: Final = {
     "@matplotlib": "matplotlib settings",
     "@numpy": "numpy settings",
     "@pandas": "pandas options",
+    "@running": "threads and tasks that go on",
     "@sklearn": "scikit-learn settings",
     "@sys.path": "module search path",
     "@warnings": "warning filters",

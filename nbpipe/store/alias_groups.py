@@ -36,7 +36,11 @@ from nbpipe.store.serializers.by_reference import (
     is_importable,
 )
 from nbpipe.store.serializers.numpy_memory import Extent, extent
-from nbpipe.store.serializers.pandas_blocks import uses_copy_on_write, values_of_blocks
+from nbpipe.store.serializers.pandas_blocks import (
+    labels_of,
+    uses_copy_on_write,
+    values_of_blocks,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +101,8 @@ class _Walk:
         self._frame_arrays: list[tuple[int, int]] = []
         self._kept: list[object] = []
         self._copies_on_write = uses_copy_on_write()
-        self._stops: set[type] = set(_IMMUTABLE)
+        # Not modules: one of them may be the notebook.
+        self._stops: set[type] = {*_IMMUTABLE} - {types.ModuleType}
         self._acts: dict[type, int | Callable[[Any], Iterable[object]]] = {
             **dict.fromkeys(_IMMUTABLE, _STOP),
             **dict.fromkeys(_IMMUTABLE_CONTAINERS, _THROUGH),
@@ -121,6 +126,8 @@ class _Walk:
                     if act == _STOP:
                         stops.add(kind)
                 if act == _STOP:
+                    if kind is types.ModuleType and vars(value) is self._namespace:
+                        self.reaching_session.add(position)
                     continue
                 before = seen_by.get(id(value))
                 if before == position:
@@ -163,6 +170,8 @@ class _Walk:
             match base.__module__, base.__qualname__:
                 case "numpy", "ndarray" | "void":
                     return self._enter_array
+                case "pandas" | "pandas.core.indexes.base", "Index":
+                    return self._enter_index
                 case ("pandas", "DataFrame" | "Series") | (
                     "pandas.core.frame" | "pandas.core.series",
                     "DataFrame" | "Series",
@@ -239,9 +248,16 @@ class _Walk:
             for array in _arrays_of(values):
                 self._note(array, memory)
                 yield from self._objects_in(array)
+        # Its labels may have been given to others: whoever names one names it for all.
+        yield from labels_of(frame)
         for name, attribute in vars(frame).items():
             if name not in _FRAME_INTERNALS:
                 yield attribute
+
+    def _enter_index(self, index: Any) -> Iterable[object]:  # noqa: ANN401 - pandas is optional
+        # Of an index only the name can change, so indexes that merely share memory are not linked.
+        values = vars(index).get("_data")
+        return self._objects_in(values) if hasattr(values, "__array_interface__") else ()
 
     def _enter_canvas(self, canvas: Any) -> Iterable[object]:  # noqa: ANN401
         # What it drew with is not stored, and is shared by all figures.
@@ -326,7 +342,7 @@ def _connected(names: Sequence[str], pairs: set[tuple[int, int]]) -> tuple[tuple
 
 
 _IMMUTABLE: Final = (
-    type(None), bool, int, float, complex, str, bytes, range, slice, type(...),
+    type(None), bool, int, float, complex, str, bytes, range, type(...),
     type(NotImplemented), types.ModuleType, types.CodeType, type(str.join), type(int.__add__),
     types.GetSetDescriptorType, types.MemberDescriptorType, weakref.ReferenceType,
     weakref.ProxyType, weakref.CallableProxyType, re.Pattern,
@@ -338,7 +354,7 @@ _IMMUTABLE_FAMILIES: Final = (
 )  # fmt: skip
 
 _IMMUTABLE_CONTAINERS: Final[tuple[type, ...]] = (
-    tuple, frozenset, types.MethodType, types.BuiltinFunctionType, types.MappingProxyType,
+    tuple, frozenset, slice, types.MethodType, types.BuiltinFunctionType, types.MappingProxyType,
     type({}.keys()), type({}.values()), type({}.items()), property, staticmethod, classmethod,
     builtins.super,
 )  # fmt: skip
@@ -347,8 +363,6 @@ _IMMUTABLE_BY_NAME: Final = frozenset({
     ("numpy", "generic"),
     ("numpy", "dtype"),
     ("numpy", "ufunc"),
-    ("pandas", "Index"),
-    ("pandas.core.indexes.base", "Index"),
     ("pandas.core.dtypes.base", "ExtensionDtype"),
     ("pandas.api.extensions", "ExtensionDtype"),
     ("pandas._libs.interval", "IntervalMixin"),

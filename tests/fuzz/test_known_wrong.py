@@ -14,18 +14,20 @@ from tests.fuzz.moves.process_state import MODULES
 
 # Topic: why it is wrong: the notebook.
 WRONG: dict[str, dict[str, Case]] = {
-    "frames": {
-        "an index that a variable holds is its frame's, and is renamed": steps_of(
-            "import pandas as pd",
-            "f = pd.DataFrame({'a': [1]})",
-            "i = f.index",
-            "i.name = 'x'",
-            "print(f.index.name)",
-        ),
-    },
     "modules": {
-        "a default argument in a module grows": steps_of(
-            "import lib2", "lib2.remember(1)", "print(lib2.remember(1))", files=dict(MODULES.files)
+        "a name imported from a module that is loaded again": steps_of(
+            "import lib\nfrom lib import items",
+            "lib.items.append(1)",
+            "from importlib import reload\nlib = reload(lib)",
+            "print(items, lib.items)",
+            files=dict(MODULES.files),
+        ),
+        "a name imported from a module in a step": steps_of(
+            "import lib",
+            "lib.bump()",
+            "from lib import counter\nprint(counter, lib.counter)",
+            "lib.bump()\nprint(counter)",
+            files=dict(MODULES.files),
         ),
     },
 }

@@ -8,6 +8,12 @@ from tests.fuzz.case import case_of, steps_of
 from tests.fuzz.judge import Outcome
 from tests.fuzz.moves.process_state import MODULES
 
+REGISTER = "REGISTRY = {}\ndef register(f):\n    REGISTRY[f.__name__] = f\n    return f\n"
+MODELS = (
+    "MODELS = {}\nclass Base:\n    def __init_subclass__(cls):\n"
+    "        MODELS[cls.__name__] = cls\n"
+)
+
 CASES = {
     "a lambda under two names": case_of(
         "#| step: a\nf = lambda x: [x]", "#| step: b\ng = f", "#| step: c\nprint(f is g)"
@@ -25,6 +31,26 @@ CASES = {
         "#| step: c\nr['a'] += 3",
         "#| step: d\nprint(record)\nrecord['a'] = 9",
         "#| step: e\nprint(r, record)",
+    ),
+    "an index that a variable holds is its frame's, and is renamed": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})",
+        "i = f.index",
+        "i.name = 'x'",
+        "print(f.index.name)",
+    ),
+    "columns that a list holds are their frame's, and are renamed": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})",
+        "c = [f.columns]",
+        "c[0].name = 'x'",
+        "print(f.columns.name)",
+    ),
+    "two frames have one index": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})\ng = f + 1",
+        "f.index.name = 'x'",
+        "print(g.index.name, f.index is g.index)",
     ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
@@ -48,6 +74,29 @@ CASES = {
         "import lib",
         "x = lib.Thing()",
         "y = lib.Thing()\nprint(x, y)",
+        files=dict(MODULES.files),
+    ),
+    "a default argument in a module grows": steps_of(
+        "import lib2", "lib2.remember(1)", "print(lib2.remember(1))", files=dict(MODULES.files)
+    ),
+    "a variable holds a list of a module": steps_of(
+        "import lib",
+        "x = [lib.items]",
+        "x[0].append(1)",
+        "print(lib.items, x[0] is lib.items)",
+        files=dict(MODULES.files),
+    ),
+    "a number imported from a module is no part of it": steps_of(
+        "from lib import counter\nimport lib",
+        "n = 0",
+        "lib.bump()",
+        "print(counter, lib.counter, n)",
+        files=dict(MODULES.files),
+    ),
+    "a module gets another list": steps_of(
+        "from lib import items\nimport lib",
+        "lib.items = [5]\nn = 1",
+        "print(items, lib.items, n)",
         files=dict(MODULES.files),
     ),
     "a star import brings a list, which grows": steps_of(
@@ -176,6 +225,75 @@ CASES = {
     "a list of a class grows": steps_of(
         "class B:\n    items = []", "B.items.append(1)\nn = 1", "print(B.items, n)"
     ),
+    "a list of a class grows by an instance": steps_of(
+        "class B:\n    items = []", "b = B()", "b.items.append(1)", "print(B.items)"
+    ),
+    "a list of a class grows by another name": steps_of(
+        "class B:\n    items = []\nclass C(B): pass",
+        "b = C()",
+        "l = b.items\nl.append(1)",
+        "print(B.items)",
+    ),
+    "a list of a class grows inside a function": steps_of(
+        "class B:\n    items = []\ndef put(b):\n    b.items.append(1)\ndef f():\n    put(B())",
+        "f()\nn = 1",
+        "print(B.items, n)",
+    ),
+    "a decorator fills a dictionary in the setup": steps_of(
+        REGISTER + "@register\ndef a():\n    return 1",
+        "n = REGISTRY['a']()",
+        "print(sorted(REGISTRY), REGISTRY['a'] is a, n)",
+    ),
+    "a decorator fills a dictionary in steps": steps_of(
+        REGISTER,
+        "@register\ndef a():\n    return 1",
+        "@register\ndef b():\n    return a() + 1",
+        "print(sorted(REGISTRY), REGISTRY['b'](), REGISTRY['a'] is a)",
+    ),
+    "a decorator fills a dictionary in the setup and in a step": steps_of(
+        REGISTER + "@register\ndef a():\n    return 1",
+        "@register\ndef b():\n    return 2",
+        "print({name: f() for name, f in REGISTRY.items()})",
+    ),
+    "a decorator that a call makes fills a dictionary": steps_of(
+        "NAMED = {}\ndef named(name):\n    def decorate(f):\n        NAMED[name] = f\n"
+        "        return f\n    return decorate",
+        "@named('x')\ndef a():\n    return 1",
+        "print(sorted(NAMED), a())",
+    ),
+    "a decorator counts": steps_of(
+        "n = 0\ndef count(f):\n    global n\n    n += 1\n    return f",
+        "@count\ndef a():\n    return 1",
+        "@count\ndef b():\n    return a()",
+        "print(n, b())",
+    ),
+    "a default value is a call that counts": steps_of(
+        "log = []\ndef make():\n    log.append(1)\n    return 0",
+        "def f(x=make()):\n    return x",
+        "print(log, f())",
+    ),
+    "a base class notes who is made from it, in the setup": steps_of(
+        MODELS + "class A(Base): pass", "n = 1", "print(sorted(MODELS), n)"
+    ),
+    "a base class notes who is made from it, in a step": steps_of(
+        MODELS, "class A(Base): pass", "class B(A): pass", "print(sorted(MODELS))"
+    ),
+    "a metaclass notes who is made by it": steps_of(
+        "MADE = {}\nclass Meta(type):\n    def __new__(m, name, bases, ns):\n"
+        "        MADE[name] = super().__new__(m, name, bases, ns)\n        return MADE[name]",
+        "class A(metaclass=Meta): pass",
+        "class B(A): pass",
+        "print(sorted(MADE))",
+    ),
+    "a class of a module notes who is made from it": steps_of(
+        "import models\nclass A(models.Model): pass",
+        "class B(models.Model): pass\nn = 1",
+        "print(sorted(models.known), n)",
+        files={
+            "models.py": "known = {}\nclass Model:\n    def __init_subclass__(cls):\n"
+            "        known[cls.__name__] = cls\n"
+        },
+    ),
     "a module is imported for what that does": steps_of(
         "import plugins\nimport sys",
         "n = 1",
@@ -234,6 +352,32 @@ CASES = {
         "print(Thing(), n)",
         "print(lib.counter, lib.Thing.made)",
         files=dict(MODULES.files),
+    ),
+    "the notebook is a module by another name": steps_of(
+        "import __main__ as m", "x = 1", "m.x += 4", "print(x)"
+    ),
+    "a function imports the notebook": steps_of(
+        "def f():\n    import __main__ as m\n    m.x = 7", "x = 1", "f()", "print(x)"
+    ),
+    "a variable holds the notebook": steps_of(
+        "import sys", "x = 1", "m = sys.modules['__main__']", "m.x = 5", "print(x)"
+    ),
+    "the table of modules has another name": steps_of(
+        "from sys import modules", "x = 1", "modules[__name__].x = 5", "print(x)"
+    ),
+    "the table of modules is asked for the notebook": steps_of(
+        "import sys", "x = 1", "sys.modules.get('__main__').x = 5", "print(x)"
+    ),
+    "the globals of a function are the notebook's": steps_of(
+        "def f(): pass", "x = 1", "f.__globals__['x'] = 4", "print(x)"
+    ),
+    "the globals of a frame are the notebook's": steps_of(
+        "import sys", "x = 1", "sys._getframe().f_globals['x'] = 4", "print(x)"
+    ),
+    "a thread goes on when its step ends": steps_of(
+        "import threading, time\ndef later():\n    time.sleep(0.3)\n    kept.append(2)",
+        "kept = [1]\nthreading.Thread(target=later).start()",
+        "time.sleep(0.6)\nprint(kept)",
     ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"

@@ -56,6 +56,25 @@ CASES = {
             "#| step: show\nprint(a, arr.sum(), d, log)\na is b, np.shares_memory(v, arr), results",
         )
     ),
+    "a task goes on when its step ends": Case(
+        (
+            "import asyncio\nasync def later():\n    await asyncio.sleep(0.2)\n    kept.append(2)",
+            "#| step: begin\nkept = [1]\n_task = asyncio.create_task(later())",
+            "#| step: wait\nawait asyncio.sleep(1)",
+            "#| step: use\nprint(kept)",
+        ),
+        surprises=2,
+    ),
+    "a thread goes on when its step ends, one of a pool only waits": Case(
+        (
+            "import threading, time\nfrom concurrent.futures import ThreadPoolExecutor\n"
+            "def later():\n    time.sleep(0.5)\n    kept.append(2)",
+            "#| step: pool\nn = list(ThreadPoolExecutor(1).map(abs, [-1]))",
+            "#| step: begin\nkept = [1]\nthreading.Thread(target=later).start()",
+            "#| step: use\ntime.sleep(1)\nprint(kept, n)",
+        ),
+        surprises=2,
+    ),
     "a model that is fitted": Case(
         (
             "import numpy as np\nfrom sklearn.linear_model import LogisticRegression",

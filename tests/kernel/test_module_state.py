@@ -64,7 +64,7 @@ print(list(states.changed()), states.value("@module.lib")["seen"])
         made,
     )
     assert shown.decode().splitlines() == [
-        "['Config.level', 'names', 'seen', 'total']",
+        "['Config.level=', 'names=', 'seen', 'total=']",
         "1 True [1] 2 ['a', 'b'] []",
         "['@module.lib'] [1, 2]",
     ]
@@ -93,3 +93,87 @@ def test_what_only_reads_changes_nothing(tmp_path):
         tmp_path,
     )
     assert shown == b"[]\n"
+
+
+def test_functions_of_a_module_keep_data(tmp_path):
+    (tmp_path / "lib.py").write_text(
+        """
+def remember(x, seen=[], *, also={}):
+    seen.append(x)
+    also[x] = len(seen)
+    remember.calls = getattr(remember, "calls", 0) + 1
+    return len(seen)
+def counter():
+    n = 0
+    def up():
+        nonlocal n
+        n += 1
+        return n
+    return up
+count = counter()
+class Box:
+    @staticmethod
+    def put(x, into=[]):
+        into.append(x)
+        return into
+    @property
+    def size(self, asked=[0]):
+        asked[0] += 1
+        return asked[0]
+"""
+    )
+    made = run(
+        """
+import lib
+lib.remember(1); lib.count(); lib.Box.put(1); lib.Box().size
+sys.stdout.buffer.write(pickle.dumps(states.value("@module.lib")))
+""",
+        tmp_path,
+    )
+    shown = run(
+        """
+value = pickle.loads(sys.stdin.buffer.read())
+print(*sorted(value))
+states.restore("@module.lib", value)
+import lib
+print(lib.remember(2), lib.remember.calls, lib.count(), lib.Box.put(2), lib.Box().size)
+""",
+        tmp_path,
+        made,
+    )
+    assert shown.decode().splitlines() == [
+        "Box.put(into) Box.size.fget(asked) count[n]= remember(also) remember(seen) "
+        "remember.calls=",
+        "2 2 2 [1, 2] 2",
+    ]
+
+
+def test_a_name_that_was_imported_stays_what_it_is_when_the_module_gets_another(tmp_path):
+    (tmp_path / "lib.py").write_text(LIB)
+    shown = run(
+        """
+import lib
+from lib import seen, total
+one = 0
+states.mark()
+states.restore("@module.lib", {"seen=": [7], "total=": 1})
+print(seen, lib.seen, total, lib.total, one)
+""",
+        tmp_path,
+    )
+    assert shown == b"[] [7] 0 1 0\n"
+
+
+def test_data_that_a_variable_shares_is_kept_with_it(tmp_path):
+    (tmp_path / "lib.py").write_text(LIB)
+    shown = run(
+        """
+import lib
+x, y = [lib.seen], [1]
+states.mark()
+print(states.shared_with(["y"], definitions=frozenset()))
+print(states.shared_with(["x", "y"], definitions=frozenset()), states.value("@module.lib"))
+""",
+        tmp_path,
+    )
+    assert shown.decode().splitlines() == ["()", "('@module.lib',) {'seen': []}"]

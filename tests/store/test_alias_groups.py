@@ -65,7 +65,11 @@ def groups_of(source, *names, definitions=()):
         ("import pandas as pd\na = pd.DataFrame({'x': [1]}); b = a; c = a.copy()", ["a b"]),
         ("import pandas as pd\na = pd.DataFrame({'x': [1]}); b = a.to_numpy(); c = 1", ["a b"]),
         ("import pandas as pd\na = pd.DataFrame({'x': [1]}); b = a.groupby('x'); c = 1", ["a b"]),
-        ("import pandas as pd\na = pd.Index([1]); b = a; c = pd.Series([1], index=a)", []),
+        ("import pandas as pd\na = pd.Index([1]); b = a; c = pd.Series([1], index=a)", ["a b c"]),
+        ("import pandas as pd\na = pd.DataFrame({'a': [1]}); b = [a.columns]; c = a.index",
+         ["a b c"]),
+        ("import pandas as pd\na = pd.Index([1]); b = a.copy(); c = pd.Series([1])", []),
+        ("a = [1]; b = slice(a); c = slice(1)", ["a b"]),
         ("import pandas as pd\nl = [1]; a = pd.Series([l, 1]); b = l; c = 1", ["a b"]),
     ],
 )  # fmt: skip

@@ -29,6 +29,11 @@ def values_of_blocks(frame: Any) -> Iterator[object]:
         yield block.values
 
 
+def labels_of(frame: Any) -> Iterator[object]:
+    """Give the indexes of a frame, as they are: its rows' and its columns'."""
+    yield from frame._mgr.axes
+
+
 def reduce_block(block: Any) -> tuple[Any, ...]:
     """Reduce a block with its tracker."""
     return rebuild_block, (block.values, block.mgr_locs.indexer, block.ndim, block.refs)
