@@ -10,10 +10,10 @@ Paths are canonical: import aliases are already resolved (`plt.style.use` is
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Collection
 from typing import Final
 
+from nbpipe.dataflow.standard_library import STANDARD_LIBRARY
 from nbpipe.model.names import Variable
 
 _SETTING: Final = re.compile(
@@ -159,7 +159,7 @@ def acts_when_imported(module: str) -> bool:
     top = module.partition(".")[0]
     if _LOUD_PARTS.fullmatch(module):
         return True
-    return top not in _QUIET_MODULES and top not in sys.stdlib_module_names
+    return top not in _QUIET_MODULES and top not in STANDARD_LIBRARY
 
 
 def is_setting(path: str) -> bool:
