@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nbpipe._version import __version__
+from nbpipe.api.locking import locked_environment
 from nbpipe.compiler.bundle import stripped
-from nbpipe.environment.lock import environment_files
 from nbpipe.exporters.protocol import Export, ExportSource
 from nbpipe.exporters.registry import exporters
 from nbpipe.workspace import Workspace
@@ -30,7 +30,7 @@ def export(workspace: Workspace, target: str) -> Export:
     source = ExportSource(
         pipeline=pipeline,
         notebook=stripped(workspace.notebook),
-        environment=environment_files(pipeline.imports),
+        environment=locked_environment(workspace),
         version=__version__,
     )
     return exporters().get(target).export(source)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, cast
 
 from nbpipe._version import __version__
+from nbpipe.api.locking import locked_environment
 from nbpipe.compiler.bundle import bundle_files
 from nbpipe.compiler.propose import propose_tags
-from nbpipe.environment.lock import environment_files
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.names import StepName
 from nbpipe.model.notebook import Role, Spelling
@@ -34,7 +34,7 @@ def bundle_texts(workspace: Workspace) -> Mapping[str, str]:
     own = {step.own for step in pipeline.steps}
     learned = workspace.learned.about(own)
     files = bundle_files(pipeline, workspace.notebook, compiler=__version__, learned=learned)
-    for name, text in environment_files(pipeline.imports).items():
+    for name, text in locked_environment(workspace).items():
         files[f"environment/{name}"] = text
     return files
 

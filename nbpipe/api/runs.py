@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nbpipe.api.locking import environment_with_results
 from nbpipe.environment.isolated import isolated_python, isolating_variables
-from nbpipe.environment.lock import environment_files
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.effects import LearnedEffects, shared_files
 from nbpipe.model.names import RunId, StepName, Variable
@@ -158,7 +158,7 @@ def _isolated_python(
             f"The notebook names the kernel '{kernel}', and isolated kernels are python3.",
             hint="Choose the kernel Python 3 for the notebook, or run without --isolated.",
         )
-    files = dict(environment_files(workspace.pipeline.imports))
+    files = environment_with_results(workspace, store)
     locked = workspace.path / "environment"
     if workspace.is_bundle and (locked / "requirements.lock").is_file():
         # What it was locked to counts, not what happens to be installed here.

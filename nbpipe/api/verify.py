@@ -315,18 +315,35 @@ class _Verifying:
 
     @contextmanager
     def _files_noted(self) -> Iterator[None]:
-        """Note what the first run writes: all that run later find it."""
+        """Note what the first run writes: all that run later find it.
+
+        A file that lay there before is worse: no run shows whether a step reads it too early.
+        """
         before = _files_in(self._workspace.directory)
         yield
         after = _files_in(self._workspace.directory)
-        written = sorted(name for name, state in after.items() if before.get(name) != state)
-        if written:
-            more = f" and {len(written) - _NAMED_FILES} more" * (len(written) > _NAMED_FILES)
-            names = ", ".join(written[:_NAMED_FILES])
+        if not before or not after:
             self._notes.append(
-                f"the run with the latest steps first wrote {names}{more}; "
+                f"there are more than {_MOST_FILES:,} files beside the notebook, so nobody looked "
+                "at what the runs write"
+            )
+            return
+        written = sorted(name for name, state in after.items() if before.get(name) != state)
+        if made := [name for name in written if name not in before]:
+            self._notes.append(
+                f"the run with the latest steps first wrote {_named(made)}; "
                 "what ran later found that there"
             )
+        if again := [name for name in written if name in before]:
+            self._notes.append(
+                f"{_named(again)} lay there before and was written anew: that a step reads it too "
+                "early would not show; to be sure, delete what the notebook makes and verify again"
+            )
+
+
+def _named(files: Sequence[str]) -> str:
+    more = len(files) - _NAMED_FILES
+    return f"{', '.join(files[:_NAMED_FILES])}{f' and {more} more' if more > 0 else ''}"
 
 
 def _why_failed(step: StepRun, manner: str) -> str:

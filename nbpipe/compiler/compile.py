@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import difflib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from nbpipe.compiler.assemble import assemble, own_digest
+from nbpipe.compiler.checks import (
+    check_after,
+    check_crossings,
+    fuse_around_unstorable,
+    note_installations,
+    report_cycle,
+    report_troubles,
+    report_unresolved,
+)
 from nbpipe.compiler.draft import StepDraft
 from nbpipe.compiler.findings import Findings, in_order
 from nbpipe.compiler.fusing import fuse, leaders_of
 from nbpipe.compiler.linking import Linker
+from nbpipe.compiler.parameters import find_parameters
+from nbpipe.compiler.step_options import disagreements, said_by_cells, with_defaults
 from nbpipe.dataflow.analyze import analyze
-from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.model.diagnostic import Compilation, Diagnostic, Severity
-from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.digest import digest_structure
 from nbpipe.model.effects import LearnedEffects, StepEffects
-from nbpipe.model.flow import Bind, CellFlow, ClassFlow, FunctionFlow, StatementKind, Use
+from nbpipe.model.flow import Bind, CellFlow, ClassFlow, FunctionFlow, Use
 from nbpipe.model.graph import find_cycle
-from nbpipe.model.names import (
-    CellId,
-    PipelineName,
-    StepName,
-    Variable,
-    is_state,
-    spoken,
-    step_name_from,
-)
-from nbpipe.model.notebook import Cell, CellKind, Notebook, Role, StepOptions
+from nbpipe.model.names import CellId, PipelineName, StepName, Variable, step_name_from
+from nbpipe.model.notebook import Cell, CellKind, Notebook, Role
 from nbpipe.model.pipeline import Parameter, Pipeline, Step
 
 Analyze = Callable[[str], CellFlow]
-_INSTALLS = re.compile(r"\b(?:pip3?|conda|mamba|uv)\b")
 
 
 def compile_notebook(
@@ -99,7 +97,7 @@ def _attempt(
     notebook = fuse(author, leaders)
     findings = Findings()
     drafts = _drafts(notebook, findings)
-    parameters = _parameters(notebook, findings)
+    parameters = find_parameters(notebook, findings)
     if not drafts and not any(d.severity is Severity.ERROR for d in earlier):
         findings.add(
             "NBP104",
@@ -122,11 +120,11 @@ def _attempt(
             help="Move some of them into a module, and import that.",
         )
         return _Attempt(pipeline=None, diagnostics=findings.sorted(), fusions={}, upstream={})
-    _report_troubles(notebook, flows, findings)
-    _report_unresolved(linker, findings)
-    _check_crossings(linker, findings)
-    _check_after(linker.drafts, findings)
-    _fuse_around_unstorable(linker, {n: each.unstorable for n, each in known.items()}, findings)
+    report_troubles(notebook, flows, findings)
+    report_unresolved(linker, findings)
+    check_crossings(linker, findings)
+    check_after(linker.drafts, findings)
+    fuse_around_unstorable(linker, {n: each.unstorable for n, each in known.items()}, findings)
     blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
     steps: tuple[Step, ...] = ()
     if not blocked:
@@ -134,7 +132,7 @@ def _attempt(
         steps = assemble(linker, findings, touched)
         cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
         if cycle:
-            _report_cycle(cycle, linker, findings)
+            report_cycle(cycle, linker, findings)
     is_whole = steps and not findings.fusions
     if is_whole and not any(d.severity is Severity.ERROR for d in findings.sorted()):
         pipeline = Pipeline(
@@ -166,39 +164,22 @@ def _known(
     learned: LearnedEffects,
 ) -> dict[StepName, StepEffects]:
     """Give what is known of each step: as a whole, and of those that were fused into it."""
+    whole, alone = _flows_by_step(notebook, flows), _flows_by_step(author, flows)
     found: dict[StepName, StepEffects] = {}
     for name, fused in parts.items():
-        sources = {_own_digest(notebook, name, flows)}
-        sources |= {_own_digest(author, part, flows) for part in (name, *fused)}
-        found[name] = learned.of(sources)
+        sources = [whole[name], *(alone[part] for part in (name, *fused))]
+        found[name] = learned.of({own_digest(each) for each in sources})
     return found
 
 
-def _fuse_around_unstorable(
-    linker: Linker, unstorable: Mapping[StepName, Iterable[Variable]], findings: Findings
-) -> None:
-    for draft in linker.drafts.values():
-        for name, binding in draft.inputs.items():
-            if name in unstorable.get(binding.step, ()):
-                if is_state(name):
-                    message = (
-                        f"the {spoken(name)} of step {binding.step!r} cannot be stored, so step "
-                        f"{draft.name!r} runs as one with it."
-                    )
-                    advice = "To keep them apart, let the step end what it begins: join, await."
-                else:
-                    message = (
-                        f"{name!r} cannot be stored, so step {draft.name!r}, which reads it, runs "
-                        f"as one with step {binding.step!r}."
-                    )
-                    advice = f"To keep them apart, make {name!r} in the step that uses it."
-                findings.add(
-                    "NBP223",
-                    message,
-                    draft.cells[0][1],
-                    help=advice,
-                    fuse={draft.name, binding.step},
-                )
+def _flows_by_step(
+    notebook: Notebook, flows: Mapping[CellId, CellFlow]
+) -> dict[StepName, list[CellFlow]]:
+    found: dict[StepName, list[CellFlow]] = {}
+    for cell in notebook.code_cells:
+        if cell.tag is not None and cell.tag.step is not None:
+            found.setdefault(cell.tag.step, []).append(flows[cell.id])
+    return found
 
 
 def _is_skipped(cell: Cell) -> bool:
@@ -207,14 +188,6 @@ def _is_skipped(cell: Cell) -> bool:
 
 def _source_facts(cell: Cell) -> list[str]:
     return [cell.kind.value, cell.source]
-
-
-def _own_digest(notebook: Notebook, name: StepName, flows: Mapping[CellId, CellFlow]) -> Digest:
-    return own_digest([flows[cell.id] for cell in _cells_of(notebook, name)])
-
-
-def _cells_of(notebook: Notebook, name: StepName) -> list[Cell]:
-    return [cell for cell in notebook.code_cells if cell.tag and cell.tag.step == name]
 
 
 # ---- cells → steps ----------------------------------------------------------------------------
@@ -240,102 +213,18 @@ def _drafts(notebook: Notebook, findings: Findings) -> dict[StepName, StepDraft]
         if name not in drafts:
             drafts[name] = StepDraft(name=name, options=cell.tag.options)
         else:
-            drafts[name].options = _merged(drafts[name].options, cell, findings)
-    for draft in drafts.values():
-        draft.options = _with_defaults(draft.options, notebook.options.defaults)
-    return drafts
-
-
-def _merged(options: StepOptions, cell: Cell, findings: Findings) -> StepOptions:
-    assert cell.tag is not None
-    changes: dict[str, object] = {}
-    for field in dataclasses.fields(StepOptions):
-        ours, theirs = getattr(options, field.name), getattr(cell.tag.options, field.name)
-        if isinstance(ours, tuple):
-            changes[field.name] = tuple(dict.fromkeys((*ours, *theirs)))
-        elif ours is None:
-            changes[field.name] = theirs
-        elif theirs is not None and theirs != ours:
-            findings.add(
-                "NBP112",
-                f"the cells of step {cell.tag.step!r} disagree on {field.name}: "
-                f"{ours!r} and {theirs!r}.",
-                cell,
-                help="Say it once, on the first cell of the step.",
-            )
-    return dataclasses.replace(options, **changes)  # type: ignore[arg-type]
-
-
-def _with_defaults(options: StepOptions, defaults: StepOptions) -> StepOptions:
-    changes = {
-        field.name: getattr(defaults, field.name)
-        for field in dataclasses.fields(StepOptions)
-        if getattr(options, field.name) is None
-    }
-    return dataclasses.replace(options, **changes)
-
-
-# ---- parameters -------------------------------------------------------------------------------
-
-
-def _parameters(notebook: Notebook, findings: Findings) -> dict[Variable, Parameter]:
-    found: dict[Variable, Parameter] = {}
-    for cell in notebook.code_cells:
-        if cell.tag is None or cell.tag.role is not Role.PARAMS:
-            continue
-        try:
-            tree = parse(cell.body)
-        except SyntaxError:
-            continue  # reported with the other cells
-        for node in tree.body:
-            parameter = _parameter(node, cell)
-            if parameter is not None:
-                found[parameter.name] = parameter
-            elif not _is_bare(node):
+            said = (drafts[name].options, cell.tag.options)
+            for option, ours, theirs in disagreements(*said):
                 findings.add(
-                    "NBP116",
-                    "a parameters cell holds only lines such as `alpha = 0.1`: a name and a "
-                    "plain value (number, string, True, None, or a list or dict of those).",
+                    "NBP112",
+                    f"the cells of step {name!r} disagree on {option}: {ours!r} and {theirs!r}.",
                     cell,
-                    node.lineno,
-                    help="Move other code to another cell.",
+                    help="Say it once, on the first cell of the step.",
                 )
-    return found
-
-
-def _is_bare(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Pass) or (
-        isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    )
-
-
-def _parameter(node: ast.stmt, cell: Cell) -> Parameter | None:
-    match node:
-        case ast.Assign(targets=[ast.Name(id=name)], value=value):
-            pass
-        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
-            pass
-        case _:
-            return None
-    try:
-        default = ast.literal_eval(value)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-    if not _is_plain(default):
-        return None
-    return Parameter(name=Variable(name), default=default, cell=cell.id, line=node.lineno)
-
-
-def _is_plain(value: object) -> bool:
-    match value:
-        case None | bool() | int() | float() | str():
-            return True
-        case list():
-            return all(map(_is_plain, value))
-        case dict():
-            return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-        case _:
-            return False
+            drafts[name].options = said_by_cells(said)
+    for draft in drafts.values():
+        draft.options = with_defaults(draft.options, notebook.options.defaults)
+    return drafts
 
 
 # ---- linking ----------------------------------------------------------------------------------
@@ -379,7 +268,7 @@ def _linked(  # noqa: PLR0913 - what the passes before it found
                 linker.finish_step(draft)
         elif role is Role.PRELUDE or linker.is_setup(flow):
             linker.prelude_cell(position, cell, flow)
-            _note_installations(cell, flow, findings)
+            note_installations(cell, flow, findings)
         else:
             linker.exploration_cell(position, cell, flow)
     linker.finish()
@@ -400,122 +289,3 @@ def _names_read(flows: Iterable[CellFlow]) -> Iterator[Variable]:
                     waiting.extend(method.events for method in methods.values())
                 case _:
                     pass
-
-
-def _note_installations(cell: Cell, flow: CellFlow, findings: Findings) -> None:
-    for statement in flow.statements:
-        if statement.kind is StatementKind.NOTHING and _INSTALLS.search(statement.source):
-            findings.add(
-                "NBP216",
-                "installation lines are not run by the pipeline.",
-                cell,
-                statement.line,
-                help="The bundle records the versions that were used.",
-            )
-
-
-# ---- checks -----------------------------------------------------------------------------------
-
-
-def _report_troubles(
-    notebook: Notebook, flows: Mapping[CellId, CellFlow], findings: Findings
-) -> None:
-    for cell in notebook.code_cells:
-        flow = flows.get(cell.id)
-        for trouble in flow.troubles if flow else ():
-            if cell.tag is None:
-                continue  # exploration may be broken: it does not run
-            findings.add(trouble.code, trouble.message, cell, trouble.line, help=trouble.help)
-
-
-def _report_unresolved(linker: Linker, findings: Findings) -> None:
-    for draft, cell, line, name, deferred in linker.unresolved:
-        home = linker.bound_anywhere.get(name)
-        if deferred:
-            if home is None:
-                findings.add(
-                    "NBP214",
-                    f"a function that step {draft.name!r} uses reads {name!r}, which no cell "
-                    "defines.",
-                    cell,
-                    line,
-                    help=_near_miss(name, linker),
-                )
-            continue
-        if home is not None and home.number > cell.number:
-            advice = f"Cell {home.number} defines it, but stands below: move it up."
-        elif home is not None and home.number == cell.number:
-            advice = "This cell assigns it only after this line."
-        else:
-            advice = _near_miss(name, linker) or "Define it in an earlier cell."
-        findings.add(
-            "NBP201",
-            f"{name!r} has no value here: no cell before this line defines it.",
-            cell,
-            line,
-            help=advice,
-        )
-
-
-def _near_miss(name: str, linker: Linker) -> str:
-    known = [other for other in linker.bound_anywhere if other != name]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    return f"Did you mean {close[0]!r}?" if close else ""
-
-
-def _check_crossings(linker: Linker, findings: Findings) -> None:
-    """A step stores what a variable is at its end; nobody can have a value from its middle."""
-    for draft in linker.drafts.values():
-        for name, binding in draft.inputs.items():
-            maker = linker.drafts[binding.step]
-            final = maker.writes.get(name)
-            if final is not None and final != binding.version:
-                findings.add(
-                    "NBP205",
-                    f"step {draft.name!r} reads {name!r} as it is in the middle of step "
-                    f"{maker.name!r}, which changes it again later; so they run as one.",
-                    draft.cells[0][1],
-                    help=f"To keep them apart, give the later cells of {maker.name!r} another step "
-                    "name.",
-                    fuse={draft.name, maker.name},
-                )
-        for name in (*draft.options.outputs, *draft.options.metrics):
-            if name not in draft.writes:
-                close = difflib.get_close_matches(name, [*draft.writes], n=1)
-                findings.add(
-                    "NBP215",
-                    f"step {draft.name!r} is to store {name!r}, but gives it no value.",
-                    draft.cells[0][1],
-                    help=f"Did you mean {close[0]!r}?" if close else "Check the spelling.",
-                )
-
-
-def _check_after(drafts: Mapping[StepName, StepDraft], findings: Findings) -> None:
-    for draft in drafts.values():
-        for before in draft.options.after:
-            cell = draft.cells[0][1]
-            if before not in drafts:
-                close = difflib.get_close_matches(before, [*drafts], n=1)
-                advice = f"Did you mean {close[0]!r}?" if close else "Check the spelling."
-                findings.add("NBP117", f"there is no step {before!r}.", cell, help=advice)
-            elif drafts[before].first >= draft.first:
-                findings.add(
-                    "NBP117",
-                    f"step {draft.name!r} cannot run after {before!r}, which does not stand "
-                    "before it in the notebook.",
-                    cell,
-                    help="Move the cell, or drop --after.",
-                )
-
-
-def _report_cycle(cycle: Sequence[StepName], linker: Linker, findings: Findings) -> None:
-    path = " → ".join(cycle)
-    draft = max((linker.drafts[name] for name in cycle), key=lambda draft: len(draft.cells))
-    findings.add(
-        "NBP205",
-        f"these steps need each other's values, so they run as one: {path}.",
-        draft.cells[-1][1],
-        help="Their cells are interleaved. To keep them apart, give the later cells of one of them "
-        "another step name.",
-        fuse=cycle,
-    )

@@ -8,27 +8,14 @@ instances, values from each other's middle. The step is called like the first of
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
 
+from nbpipe.compiler.step_options import needed_by_all, said_by_cells
 from nbpipe.model.graph import invert, reachable
 from nbpipe.model.names import StepName
 from nbpipe.model.notebook import Cell, Notebook, StepOptions
 
 Groups = Mapping[StepName, StepName]
-
-# How an option of the whole comes from those of its parts; the others are lists, and add up.
-_TOGETHER: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "retries": max,
-    "retry_delay_seconds": max,
-    "timeout_seconds": sum,
-    "ttl_seconds": min,
-    "cache": all,
-    "force": any,
-    "cpu": max,
-    "memory_bytes": max,
-    "gpu": max,
-}
 
 
 def fuse(notebook: Notebook, leaders: Groups) -> Notebook:
@@ -42,7 +29,7 @@ def fuse(notebook: Notebook, leaders: Groups) -> Notebook:
         if cell.tag is not None and step is not None and step in leaders:
             parts.setdefault(leaders[step], {}).setdefault(step, []).append(cell.tag.options)
     options = {
-        leader: _options([_said(each) for each in whole.values()], leaders, leader)
+        leader: _options([said_by_cells(each) for each in whole.values()], leaders, leader)
         for leader, whole in parts.items()
     }
     return dataclasses.replace(
@@ -94,29 +81,7 @@ def _fused(cell: Cell, leaders: Groups, options: Mapping[StepName, StepOptions])
     return dataclasses.replace(cell, tag=whole)
 
 
-def _said(options: Sequence[StepOptions]) -> StepOptions:
-    """Give what the cells of one step say; that they agree was seen to before."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(StepOptions):
-        values = [getattr(each, field.name) for each in options]
-        if field.name in _TOGETHER:
-            found[field.name] = next((value for value in values if value is not None), None)
-        else:
-            found[field.name] = tuple(dict.fromkeys(each for value in values for each in value))
-    return StepOptions(**found)
-
-
 def _options(parts: Sequence[StepOptions], leaders: Groups, leader: StepName) -> StepOptions:
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(StepOptions):
-        values = [getattr(part, field.name) for part in parts]
-        if field.name in _TOGETHER:
-            given = [value for value in values if value is not None]
-            # Without a limit for one of them there is none for the whole.
-            unlimited = field.name == "timeout_seconds" and len(given) < len(values)
-            found[field.name] = _TOGETHER[field.name](given) if given and not unlimited else None
-        else:
-            found[field.name] = tuple(dict.fromkeys(each for value in values for each in value))
-    waits = dict.fromkeys(leaders.get(name, name) for name in found["after"])
-    found["after"] = tuple(name for name in waits if name != leader)
-    return StepOptions(**found)
+    whole = needed_by_all(parts)
+    waits = dict.fromkeys(leaders.get(name, name) for name in whole.after)
+    return dataclasses.replace(whole, after=tuple(name for name in waits if name != leader))

@@ -10,10 +10,10 @@ Paths are canonical: import aliases are already resolved (`plt.style.use` is
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Collection
 from typing import Final
 
+from nbpipe.dataflow.standard_library import STANDARD_LIBRARY
 from nbpipe.model.names import Variable
 
 _SETTING: Final = re.compile(
@@ -32,7 +32,11 @@ _SETTING: Final = re.compile(
     | logging\.(basicConfig|disable|captureWarnings
         |getLogger\.(set\w+|add\w+|remove\w+|propagate|disabled|level|handlers.*|filters.*))
     | os\.(environ.*|chdir|putenv|umask)
-    | sys\.(path.*|setrecursionlimit|stdout\.reconfigure)
+    | sys\.(path.*|setrecursionlimit|set_int_max_str_digits|setswitchinterval|stdout\.reconfigure)
+    | socket\.setdefaulttimeout
+    | csv\.(field_size_limit|register_dialect|unregister_dialect) | mimetypes\.add_type
+    | matplotlib\.colormaps\.(un)?register | sqlite3\.(register_adapter|register_converter)
+    | signal\.signal
     | locale\.setlocale | gc\.(disable|enable|set_threshold) | decimal\.(setcontext|getcontext\..*)
     | sklearn\.set_config | sklearn\.utils\._?set_config
     | plotly\.(io\.(renderers|templates)\..+ | offline\.init_notebook_mode)
@@ -63,7 +67,11 @@ _STATES: Final = tuple(
         (r"os\.environ.* | %env | %set_env | polars\.Config\..+ | dotenv\..+", "@environ"),
         (r"os\.chdir | %cd", "@cwd"),
         (r"sys\.path.*", "@sys.path"),
-        (r"sys\.setrecursionlimit", "@interpreter"),
+        (
+            r"""sys\.(setrecursionlimit|set_int_max_str_digits|setswitchinterval)
+            | gc\.(disable|enable|set_threshold) | socket\.setdefaulttimeout""",
+            "@interpreter",
+        ),
         (r"locale\.setlocale", "@locale"),
         (r"decimal\..+", "@decimal"),
         (r"sklearn\..+", "@sklearn"),
@@ -159,7 +167,7 @@ def acts_when_imported(module: str) -> bool:
     top = module.partition(".")[0]
     if _LOUD_PARTS.fullmatch(module):
         return True
-    return top not in _QUIET_MODULES and top not in sys.stdlib_module_names
+    return top not in _QUIET_MODULES and top not in STANDARD_LIBRARY
 
 
 def is_setting(path: str) -> bool:

@@ -64,6 +64,17 @@ def requirements_lock(imports: Iterable[str], *, imported: Mapping[str, str] | N
     return "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()))
 
 
+def as_installed(versions: Mapping[str, str]) -> dict[str, str]:
+    """Give for each distribution the version that is installed here, or its own if none is."""
+    found: dict[str, str] = {}
+    for name, version in versions.items():
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = version
+    return found
+
+
 def _required(distribution: metadata.Distribution, extra: str) -> Iterator[tuple[str, str]]:
     """Give what a distribution, or an extra of it, requires: names, each with an extra or none."""
     for text in distribution.requires or ():

@@ -94,6 +94,14 @@ class ModuleStates:
             for place, value in places_in(module).items()
             if not isinstance(value, _ATOMS)
         }
+        # What this step does not import is there all the same, for those behind it.
+        places |= {
+            f"{PREFIX}{module} {entry}": value
+            for module, entries in self._restored.items()
+            if not WATCH.is_loaded(module)
+            for entry, value in entries.items()
+            if not isinstance(value, _ATOMS)
+        }
         self._shared = {}
         if not places:
             return ()

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import decimal
+import gc
 import locale
 import logging
 import os
 import re
+import socket
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -197,6 +199,8 @@ class _Logging:
                 found[f"level {name}"] = logger.level
             if logger.disabled:
                 found[f"disabled {name}"] = True
+            if not logger.propagate:
+                found[f"alone {name}"] = True
             handlers = [each for each in map(_described, logger.handlers) if each is not None]
             if handlers:
                 found[f"handlers {name}"] = handlers
@@ -206,7 +210,7 @@ class _Logging:
         gone = {
             entry: logging.NOTSET if entry.startswith("level ") else False
             for entry in changes.gone
-            if entry.startswith(("level ", "disabled "))
+            if entry.startswith(("level ", "disabled ", "alone "))
         }
         for entry, value in {**gone, **changes.set}.items():
             what, _, name = entry.partition(" ")
@@ -217,6 +221,8 @@ class _Logging:
                 logger.setLevel(value)
             elif what == "disabled":
                 logger.disabled = value
+            elif what == "alone":
+                logger.propagate = not value
             else:
                 present = [_described(handler) for handler in logger.handlers]
                 for each in value:
@@ -306,11 +312,28 @@ class _Interpreter:
     imports_count = True
 
     def read(self) -> Entries:
-        return {"recursion limit": sys.getrecursionlimit(), "time zone": time.tzname}
+        return {
+            "recursion limit": sys.getrecursionlimit(),
+            "digits of integers": sys.get_int_max_str_digits(),
+            "switch interval": sys.getswitchinterval(),
+            "garbage collection": gc.isenabled(),
+            "garbage thresholds": gc.get_threshold(),
+            "socket timeout": socket.getdefaulttimeout(),
+            "time zone": time.tzname,
+        }
 
     def apply(self, changes: Changes) -> None:
-        if "recursion limit" in changes.set:
-            sys.setrecursionlimit(changes.set["recursion limit"])
+        setters: dict[str, Callable[[Any], object]] = {
+            "recursion limit": sys.setrecursionlimit,
+            "digits of integers": sys.set_int_max_str_digits,
+            "switch interval": sys.setswitchinterval,
+            "garbage collection": lambda is_on: gc.enable() if is_on else gc.disable(),
+            "garbage thresholds": lambda counts: gc.set_threshold(*counts),
+            "socket timeout": socket.setdefaulttimeout,
+        }
+        for name, value in changes.set.items():
+            if name in setters:
+                setters[name](value)
         if "time zone" in changes.set and sys.platform != "win32":
             # It follows the variable TZ, which is set again before this.
             time.tzset()

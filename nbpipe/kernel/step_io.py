@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from nbpipe.errors import NbpipeError, StoreUnavailableError
 from nbpipe.kernel.exchange import CellError, KernelProblem, KernelReport, Unstorable
@@ -30,11 +30,20 @@ from nbpipe.store.values import (
     companions_of,
     fingerprints,
     load_values,
+    steady_fingerprints,
     store_values,
 )
 
 # What the step works on: names to the values of an author, of any type.
 Namespace = dict[str, Any]
+
+
+class _Fingerprints(Protocol):
+    """`fingerprints` or `steady_fingerprints`."""
+
+    def __call__(
+        self, namespace: Namespace, names: Sequence[str], *, definitions: frozenset[str]
+    ) -> dict[frozenset[str], str | None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +137,12 @@ class StepIo:
             name: self._namespace[name] for name in self._definitions if name in self._namespace
         }
         self._inputs.update(names)
-        marks, again = self._marks_of_companions(), self._marks_of_companions()
-        self._companion_marks = {n: mark for n, mark in marks.items() if again.get(n) == mark}
-        first, second = self._imprints(names), self._imprints(names)
+        self._companion_marks = self._marks_of_companions(steady_fingerprints)
+        imprints = self._imprints(names, steady_fingerprints)
         for name in names:
-            if first[name].content is not None and first[name] == second[name]:
+            if imprints[name].content is not None:
                 self._loaded[name] = _Loaded(
-                    imprint=first[name], is_same=identity_of(self._namespace[name])
+                    imprint=imprints[name], is_same=identity_of(self._namespace[name])
                 )
 
     def changed(self) -> tuple[str, ...]:
@@ -217,7 +225,7 @@ class StepIo:
             if name in self._namespace and loaded.is_same(self._namespace[name])
         ]
         with self._definitions_as_loaded():
-            imprints = self._imprints(names)
+            imprints = self._imprints(names, fingerprints)
         for name in names:
             now, before = imprints[name], self._loaded[name].imprint
             if now.content != before.content or now.shared_with != before.shared_with & {*names}:
@@ -259,7 +267,7 @@ class StepIo:
         """
         if not self._companions:
             return []
-        now = self._marks_of_companions()
+        now = self._marks_of_companions(fingerprints)
         changed = {name for name, mark in self._companion_marks.items() if now.get(name) != mark}
         together = {name: self._namespace[name] for name in stored} | self._companions
         groups = find_alias_groups(together, sorted(together), definitions=self._definitions)
@@ -272,25 +280,23 @@ class StepIo:
         }
         return sorted({Variable(name.split()[0]) for name in shared | changed} - {*stored})
 
-    def _marks_of_companions(self) -> dict[str, str]:
+    def _marks_of_companions(self, take: _Fingerprints) -> dict[str, str]:
         """Give a text for the content of each that differs when the content does."""
         names = sorted(self._companions)
-        marks = fingerprints(self._companions, names, definitions=self._definitions)
+        marks = take(self._companions, names, definitions=self._definitions)
         return {n: mark for group, mark in marks.items() if mark is not None for n in group}
 
-    def _imprints(self, names: Sequence[Variable]) -> dict[Variable, _Imprint]:
+    def _imprints(self, names: Sequence[Variable], take: _Fingerprints) -> dict[Variable, _Imprint]:
+        def taken(names: Sequence[str]) -> dict[frozenset[str], str | None]:
+            return take(self._namespace, names, definitions=self._definitions)
+
         found: dict[Variable, _Imprint] = {}
-        for group, together in self._fingerprints(names).items():
+        for group, together in taken(names).items():
             for name in group:
                 # By itself, so that it can still be compared when another of the group is gone.
-                alone = (
-                    self._fingerprints([name])[frozenset({name})] if len(group) > 1 else together
-                )
+                alone = taken([name])[frozenset({name})] if len(group) > 1 else together
                 found[Variable(name)] = _Imprint(content=alone, shared_with=group)
         return found
-
-    def _fingerprints(self, names: Sequence[str]) -> dict[frozenset[str], str | None]:
-        return fingerprints(self._namespace, names, definitions=self._definitions)
 
     def _unstorable(self, names: Sequence[Variable], stored: StoredValues) -> KernelProblem:
         found = [

@@ -299,6 +299,12 @@ class ArtifactStore:
         """Give the key of the newest result of a step, to compare with the one it has now."""
         return runs.latest_key(self._database, pipeline, step)
 
+    def latest_step_runs(
+        self, pipeline: PipelineName, steps: Collection[StepName]
+    ) -> tuple[StepRun, ...]:
+        """Give the newest run of each step that made or reused a result; the newest one last."""
+        return runs.latest_step_runs(self._database, pipeline, steps)
+
     def latest_outputs(
         self, pipeline: PipelineName, step: StepName
     ) -> dict[Variable, ArtifactVersion]:
@@ -307,15 +313,15 @@ class ArtifactStore:
         Raises:
             NotFoundError: the step has no result.
         """
-        newest = runs.latest_step_run(self._database, pipeline, step)
-        if newest is None:
+        newest = self.latest_step_runs(pipeline, [step])
+        if not newest:
             raise NotFoundError.among(
                 "result of step",
                 step,
                 versions.step_names(self._database, pipeline),
                 where=f"of pipeline {pipeline!r}",
             )
-        return dict(newest.outputs)
+        return dict(newest[0].outputs)
 
     # Versions
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from pickle import PicklingError
 from typing import Any, Final
 
@@ -24,7 +25,8 @@ from nbpipe.store.blobs.protocol import BlobStore
 from nbpipe.store.bundles import Bundle, read_bundle, write_bundle
 from nbpipe.store.serializers import pickled_objects
 from nbpipe.store.serializers.choose import refuse_newer, serialize_alone, serializer_of
-from nbpipe.store.serializers.pickled_objects import dump_objects, load_objects
+from nbpipe.store.serializers.numpy_memory import is_one_memory
+from nbpipe.store.serializers.pickled_objects import Pickled, dump_objects, load_objects
 from nbpipe.store.serializers.protocol import Serialized, Serializer
 from nbpipe.store.summaries import summarize, type_name
 
@@ -159,22 +161,62 @@ def fingerprints(
     Compare only fingerprints of one process, taken of loaded values: some objects are pickled to
     other bytes after their first round trip, and to the same ever after. None: not picklable.
     """
+    groups = find_alias_groups(namespace, names, definitions=definitions).groups
+    pickled = {frozenset(group): _pickled(namespace, group, definitions) for group in groups}
+    return {group: None if one is None else _mark(one) for group, one in pickled.items()}
+
+
+def steady_fingerprints(
+    namespace: dict[str, Any], names: Sequence[str], *, definitions: frozenset[str] = frozenset()
+) -> dict[frozenset[str], str | None]:
+    """Give fingerprints, and None also for what has another one when it is taken again at once."""
+    groups = find_alias_groups(namespace, names, definitions=definitions).groups
+    again = {*map(frozenset, find_alias_groups(namespace, names, definitions=definitions).groups)}
     found: dict[frozenset[str], str | None] = {}
-    for group in find_alias_groups(namespace, names, definitions=definitions).groups:
-        value = namespace[group[0]] if len(group) == 1 else tuple(namespace[n] for n in group)
-        try:
-            pickled = dump_objects(
-                value, namespace=namespace, definitions=definitions, buffers_from_bytes=0
-            )
-        except Exception:  # noqa: BLE001 - pickling runs the values' own code
-            found[frozenset(group)] = None
-            continue
-        hasher = xxh3_128()
-        for part in (*pickled.serialized.head, *pickled.serialized.buffers):
-            hasher.update(memoryview(part).nbytes.to_bytes(8, "little"))
-            hasher.update(part)
-        found[frozenset(group)] = hasher.hexdigest()
+    for group in groups:
+        first = _pickled(namespace, group, definitions)
+        second = _pickled(namespace, group, definitions)
+        together = frozenset(group)
+        is_steady = first is not None and second is not None and _is_same(first, second)
+        found[together] = _mark(first) if first and is_steady and together in again else None
     return found
+
+
+def _pickled(
+    namespace: dict[str, Any], group: Sequence[str], definitions: frozenset[str]
+) -> Pickled | None:
+    value = namespace[group[0]] if len(group) == 1 else tuple(namespace[n] for n in group)
+    try:
+        return dump_objects(
+            value, namespace=namespace, definitions=definitions, buffers_from_bytes=0
+        )
+    except Exception:  # noqa: BLE001 - pickling runs the values' own code
+        return None
+
+
+def _mark(pickled: Pickled) -> str:
+    hasher = xxh3_128()
+    for part in _parts(pickled):
+        hasher.update(part.nbytes.to_bytes(8, "little"))
+        hasher.update(part)
+    return hasher.hexdigest()
+
+
+def _is_same(first: Pickled, second: Pickled) -> bool:
+    """Compare two pickles that exist at once.
+
+    What lies at one place is the value's own memory, and not read again: that would cost as much
+    as all the rest.
+    """
+    pairs = list(zip_longest(_parts(first), _parts(second), fillvalue=memoryview(b"")))
+    return all(one.nbytes == other.nbytes for one, other in pairs) and all(
+        is_one_memory(one, other) or xxh3_128(one).digest() == xxh3_128(other).digest()
+        for one, other in pairs
+    )
+
+
+def _parts(pickled: Pickled) -> list[memoryview]:
+    return [memoryview(p) for p in (*pickled.serialized.head, *pickled.serialized.buffers)]
 
 
 class _Storing:

@@ -24,7 +24,7 @@ CELLS = (
 
 def load(touch):
     touch.variable("MODE")
-    (installed,) = (touch.directory.parent / "site-packages").iterdir()
+    (installed,) = (touch.directory.parent / "site-packages").glob("numlib-*")
     touch.fact(packages={"numlib": installed.stem.partition("-")[2]})
     return {"table": touch.read("data.csv")}
 
@@ -64,8 +64,17 @@ def cells(**changes: str) -> list[str]:
         cells(cell_2="%%step fetch\ntable = helper.load('da' + 'ta.csv')"),
         [CELLS[1], CELLS[0], *CELLS[2:]],
         ["1 + 1", *CELLS],
+        cells(cell_1="# What loads.\nimport helper  # ours"),
+        cells(cell_0="%%params\n# How much.\nalpha = 1"),
+        ["# markdown\nA remark.", *CELLS],
+        cells(cell_3="%%step fit --retries 2 --timeout 1h\nmodel = len(table) + alpha"),
+        cells(cell_3="#| step: fit\nmodel = len(table) + alpha"),
+        [*CELLS, "def unused(): ..."],
     ],
-    ids=["nothing", "comment", "renamed step", "moved cell", "new cell"],
+    ids=[
+        *("nothing", "comment", "renamed step", "moved cell", "new cell", "comment on an import"),
+        *("comment on a parameter", "text", "options", "spelling of a tag", "unused definition"),
+    ],
 )
 def test_what_changes_no_result_reuses_everything(filled, changed):
     filled.cells(*changed)
@@ -118,6 +127,122 @@ def test_what_a_step_depends_on_runs_it_again_and_is_named(
     # What it makes is what it was, and now there is nothing to do.
     assert [step.state.value for step in run.steps] == ["succeeded", "reused", "reused"]
     assert filled.stale() == {}
+
+
+BRANCHES = (
+    "%%params\nalpha = 1\nbeta = 1",
+    "import helper\nSCALE = 2\ndef scaled(n):\n    return n * SCALE",
+    "%%step load\ntable = helper.load('da' + 'ta.csv')",
+    "%%step fit\nmodel = scaled(len(table)) + alpha",
+    "%%step side\nother = beta",
+    "%%step list\nnames = sorted(other)",
+    "%%step report\nprint(model, names)",
+)
+
+
+@pytest.fixture
+def branching(desk, site):
+    """Two branches and their join; each step finds something else around it."""
+    desk.cells(*BRANCHES)
+    desk.file("data.csv", "1 2 3")
+    desk.file("idle.csv", "")
+    desk.file("folder/a", "")
+    desk.file("helper.py", "import deeper\nload = deeper.load")
+    desk.file("deeper.py", "def load(name): ...")
+    (site / "sparelib-1.0.dist-info").mkdir()
+    desk.work = {
+        "load": load,
+        "fit": lambda _: {"model": 4},
+        "side": lambda touch: {"other": touch.read("extra.csv")},
+        "list": lambda touch: {"names": touch.entries("folder")},
+        "report": lambda touch: touch.write("out.txt", "made"),
+    }
+    desk.run()
+    assert desk.stale() == {}
+    return desk
+
+
+def edit_cell(number, old, new):
+    def change(desk, site, monkeypatch):
+        sources = list(BRANCHES)
+        assert old in sources[number]
+        sources[number] = sources[number].replace(old, new)
+        desk.cells(*sources)
+
+    return change
+
+
+def install(name):
+    return lambda desk, site, monkeypatch: (site / f"{name}.dist-info").mkdir()
+
+
+def set_variable(name):
+    return lambda desk, site, monkeypatch: monkeypatch.setenv(name, "secret")
+
+
+AFTER_LOAD = {"fit": "load runs first", "report": "fit runs first"}
+AFTER_FIT = {"report": "fit runs first"}
+AFTER_SIDE = {"list": "side runs first", "report": "list runs first"}
+
+# What changes: what runs again, or may, and what is said about it. All else is reused.
+DEPENDENTS = {
+    "the code of a step": (
+        edit_cell(3, "+ alpha", "- alpha"), {"fit": "code changed", **AFTER_FIT}
+    ),
+    "a function of the notebook": (
+        edit_cell(1, "n * SCALE", "n + SCALE"), {"fit": "code changed", **AFTER_FIT}
+    ),
+    "a constant that a function uses": (
+        edit_cell(1, "SCALE = 2", "SCALE = 3"), {"fit": "code changed", **AFTER_FIT}
+    ),
+    "the default of a parameter": (
+        edit_cell(0, "alpha = 1", "alpha = 2"), {"fit": "parameter alpha: 1 → 2", **AFTER_FIT}
+    ),
+    "the default of another": (
+        edit_cell(0, "beta = 1", "beta = 1.0"), {"side": "parameter beta: 1 → 1.0", **AFTER_SIDE}
+    ),
+    "a module": (
+        edit("helper.py", "import deeper"), {"load": "file helper.py changed", **AFTER_LOAD}
+    ),
+    "a module that a module imports": (
+        edit("deeper.py"), {"load": "file deeper.py changed", **AFTER_LOAD}
+    ),
+    "a data file": (edit("data.csv"), {"load": "file data.csv changed", **AFTER_LOAD}),
+    "a data file is deleted": (remove("data.csv"), {"load": "file data.csv is gone", **AFTER_LOAD}),
+    "a file that was looked for in vain": (
+        edit("extra.csv"), {"side": "file extra.csv appeared", **AFTER_SIDE}
+    ),
+    "a file in a folder that was listed": (
+        edit("folder/b"), {"list": "directory folder changed", "report": "list runs first"}
+    ),
+    "a product": (edit("out.txt"), {"report": "file out.txt changed"}),
+    "a variable that was read": (set_mode, {"load": "variable MODE is set now", **AFTER_LOAD}),
+    "the version of a library": (upgrade, {"load": "package numlib: 1.0 → 2.0", **AFTER_LOAD}),
+    "a file that nobody read": (edit("idle.csv"), {}),
+    "the content of a file that was only listed": (edit("folder/a"), {}),
+    "a module that nobody imports": (edit("idle.py"), {}),
+    "a variable that nobody read": (set_variable("IDLE_MODE"), {}),
+    "a library that nobody imported": (install("sparelib-2.0"), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DEPENDENTS)
+def test_exactly_what_depends_on_a_change_runs_again_and_the_change_is_named(
+    branching, site, monkeypatch, name
+):
+    change, expected = DEPENDENTS[name]
+    change(branching, site, monkeypatch)
+    # What comes to another result runs on: nothing here is cut off early.
+    branching.work |= {
+        "load": lambda touch: load(touch) | {"table": "anew"},
+        "fit": lambda _: {"model": "anew"},
+        "side": lambda touch: {"other": (touch.read("extra.csv"), "anew")},
+        "list": lambda touch: {"names": [*touch.entries("folder"), "anew"]},
+    }
+    assert {step: "; ".join(said) for step, said in branching.stale().items()} == expected
+    branching.run(jobs=1)
+    assert sorted(branching.ran) == sorted(expected)
+    assert branching.stale() == {}
 
 
 def test_a_parameter_runs_what_reads_it(filled):

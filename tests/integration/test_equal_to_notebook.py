@@ -166,6 +166,14 @@ CASES = {
             "#| step: e\nprint(z, y.made, t)",
         ),
     ),
+    "the current figure, which no variable holds": Case(
+        (
+            "import matplotlib.pyplot as plt",
+            "#| step: draw\nplt.plot([1, 2])\nplt.title('one')\nprint(len(plt.gca().lines))",
+            "#| step: look\nprint(len(plt.gca().lines), plt.gca().get_title(), plt.get_fignums())",
+            "#| step: again\nplt.plot([3, 4])\nplt.plot([5, 6])\nprint(len(plt.gca().lines))",
+        )
+    ),
     "magics": Case(
         (
             "%matplotlib inline\nimport matplotlib.pyplot as plt\nfrom math import *",

@@ -82,3 +82,26 @@ def test_another_python_or_kernel_is_refused(shell):
     shell.write("other.ipynb", *CELLS, metadata=metadata)
     outcome = shell("run", "other.ipynb", "--isolated")
     assert (outcome.code, "names the kernel 'ir'" in outcome.err) == (2, True)
+
+
+def test_what_only_runs_import_is_in_the_lock_of_the_bundle(shell):
+    (shell.directory / "helper.py").write_text(
+        "import joblib\n\ndef save(table):\n    table.to_parquet('t.parquet')\n"
+    )
+    shell.write(
+        "book.ipynb",
+        "import pandas as pd\nimport helper",
+        "%%step make\nt = pd.DataFrame({'a': [1]})",
+        "%%step save\nhelper.save(t)",
+    )
+    lock = shell.directory / "book.nbpipe" / "environment" / "requirements.lock"
+
+    def locked():
+        assert shell("compile", "book.ipynb").code == 0
+        return {line.partition("==")[0] for line in lock.read_text().splitlines()}
+
+    before = locked()
+    assert "pandas" in before
+    assert not before & {"joblib", "pyarrow"}
+    assert shell("run", "book.ipynb").code == 0
+    assert locked() - before == {"joblib", "pyarrow"}

@@ -284,6 +284,21 @@ def test_files_that_a_run_leaves_behind_are_named(shell):
     assert outcome.code == 3
     assert "n: 1 ≠ 0" in outcome.out
     assert "first wrote n.txt; what ran later found that there" in outcome.err
+    assert "lay there before" not in outcome.err
+
+
+def test_files_that_lay_there_already_are_named_apart_since_they_hide_more(shell):
+    shell.write(
+        "book.ipynb",
+        "#| step: write\nopen('old.txt', 'w').write('1')\nopen('new.txt', 'w').write('1');",
+    )
+    (shell.directory / "old.txt").write_text("1")
+    (shell.directory / "other.txt").write_text("1")
+    outcome = shell("verify", "book.ipynb", "--json")
+    assert (outcome.code, outcome.summary["state"]) == (0, "proven")
+    made, again = outcome.summary["notes"]
+    assert made.startswith("the run with the latest steps first wrote new.txt;")
+    assert again.startswith("old.txt lay there before and was written anew: that a step reads it")
 
 
 def test_a_step_that_fails_ends_it_with_its_traceback(shell):

@@ -19,6 +19,8 @@ from types import SimpleNamespace
 f = pd.DataFrame({'a': [1, 2], 'b': [3, 4]})
 def nested(depth, leaf):
     return [nested(depth - 1, leaf)] if depth else leaf
+def deep(n):
+    return SimpleNamespace(n=n)
 def shared():
     x = [1]
     return [x, x]
@@ -33,18 +35,27 @@ DIFFERENT = {
                 "bytearray()", "set()", "collections.OrderedDict()", "range(0)"),
     "large integers": ("2**53", "2**53 + 1", "float(2**53)", "np.int64(2**53)", "-(2**53)",
                        "2**64", "10**40", "10**40 + 1"),
+    "large integers beside other columns": ("pd.DataFrame({'a': [2**53], 'b': [0.5]})",
+                                            "pd.DataFrame({'a': [2**53 + 1], 'b': [0.5]})",
+                                            "pd.DataFrame({'a': [float(2**53)], 'b': [0.5]})",
+                                            "pd.DataFrame({'a': [2**53], 'b': ['0.5']})"),
     "values of a dictionary": ("{'a': 1}", "{'a': '1'}", "{'a': True}", "{'a': 1.0}", "{1: 1}",
                                "{'1': 1}", "{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}",
                                "collections.OrderedDict(a=1)", "collections.Counter(a=1)",
                                "collections.defaultdict(int, a=1)"),
     "twenty deep": ("nested(20, 1)", "nested(20, 2)", "nested(20, '1')", "nested(20, True)",
                     "nested(21, 1)", "nested(19, 1)"),
+    "twenty deep in other things": ("nested(20, deep(1))", "nested(20, deep(2))", "nested(20, {'a': 1})",
+                                    "nested(20, f)", "nested(20, f.set_axis([0, 0]))"),
     "one list twice, or two lists": ("shared()", "[[1], [1]]"),
     "types of numbers in arrays": ("np.arange(4, dtype='i4')", "np.arange(4, dtype='i8')",
                                    "np.arange(4, dtype='u8')", "np.arange(4, dtype='f4')",
                                    "np.arange(4, dtype='f8')", "np.arange(4, dtype='>i4')",
                                    "np.arange(4).astype(object)", "np.arange(4).astype(str)",
                                    "[0, 1, 2, 3]"),
+    "bytes that are the same": ("np.zeros(4, 'i4')", "np.zeros(2, 'i8')", "np.zeros(2)",
+                                "np.zeros(4, 'f4')", "np.zeros(1, complex)", "np.zeros(16, 'u1')",
+                                "bytes(16)", "np.zeros((2, 2), 'i4')", "np.zeros(2, 'M8[ns]')"),
     "shapes of arrays": ("np.arange(6)", "np.arange(6).reshape(2, 3)", "np.arange(6).reshape(3, 2)",
                          "np.arange(6).reshape(1, 6)", "np.arange(6).reshape(6, 1)"),
     "the order in memory": ("np.arange(6).reshape(2, 3)",
@@ -58,6 +69,12 @@ DIFFERENT = {
                "f.astype('int32')", "f.astype(float)", "f.astype(object)", "f.astype(str)",
                "f.astype('Int64')", "f.astype('category')", "f.iloc[:1]", "f.iloc[:0]",
                "f.assign(c=1)", "f.T", "f.to_dict()", "f.to_numpy()"),
+    "rows under one label": ("pd.DataFrame({'a': [1, 2]}, index=[0, 0])",
+                             "pd.DataFrame({'a': [9, 2]}, index=[0, 0])",
+                             "pd.DataFrame({'a': [2, 1]}, index=[0, 0])",
+                             "pd.DataFrame({'a': [2]}, index=[0])"),
+    "columns under one name": ("f.set_axis(['a', 'a'], axis=1)", "f.iloc[:, ::-1].set_axis(['a', 'a'], axis=1)",
+                               "f.set_axis(['a', 'b'], axis=1)"),
     "what a frame carries": ("f", "(g := f.copy()).attrs.update(a=1) or g",
                              "f.set_flags(allows_duplicate_labels=False)"),
     "objects in frames": ("pd.DataFrame({'a': [1, 2]}, dtype=object)",
@@ -127,6 +144,16 @@ def test_classes_of_one_name_are_told_apart():
     old = run_cells("class C:\n    n = 1\nx = C()")["x"]
     new = run_cells("class C:\n    n = 2\nx = C()")["x"]
     assert content(old) != content(new)
+
+
+def test_objects_with_equal_attributes_are_told_apart_by_their_class():
+    namespace = run_cells(
+        "class C:\n    def __init__(self):\n        self.x = 1\nclass D(C):\n    pass",
+        "class E:\n    def __init__(self):\n        self.x = 1\nc, d, e, again = C(), D(), E(), C()",
+    )
+    digests = {name: content(namespace[name]) for name in ("c", "d", "e", "again")}
+    assert digests["c"] == digests["again"]
+    assert len(set(digests.values())) == 3
 
 
 def test_functions_are_told_apart_by_what_they_do_and_hold():

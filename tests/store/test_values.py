@@ -2,13 +2,15 @@ import threading
 
 import numpy as np
 import pytest
+from xxhash import xxh3_128
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, UserError
 from nbpipe.model.artifact import Format
+from nbpipe.store import values as values_module
 from nbpipe.store.blobs.local import LocalBlobs
 from nbpipe.store.bundles import read_bundle
 from nbpipe.store.serializers.protocol import Serialized
-from nbpipe.store.values import fingerprints, load_values, store_values
+from nbpipe.store.values import fingerprints, load_values, steady_fingerprints, store_values
 from tests.store.namespaces import (
     comes_back,
     failures,
@@ -262,3 +264,67 @@ def test_fingerprints_come_by_group_and_are_none_for_what_cannot_be_pickled():
     assert [set(group) for group in found] == [{"a", "b"}, {"lock"}, {"n"}]
     assert found[frozenset({"lock"})] is None
     assert found[frozenset({"a", "b"})] != fingerprints(values, ["a"])[frozenset({"a"})]
+
+
+# ---- fingerprints --------------------------------------------------------------------------------
+
+UNSTEADY = """
+import itertools, pickle
+import numpy as np
+calls = itertools.count()
+class Counting:
+    def __reduce__(self):
+        return (Counting, (), {"n": next(calls)})
+class Buffering:
+    def __init__(self, content):
+        self.content = content
+    def __reduce_ex__(self, protocol):
+        return (Buffering, (pickle.PickleBuffer(np.full(100_000, self.content())),))
+"""
+
+
+def test_a_fingerprint_that_is_steady_is_the_usual_one():
+    namespace = run_cells(
+        UNSTEADY,
+        "a = np.arange(1e6)\nv = a[1:]\nb = np.asfortranarray(a.reshape(1000, 1000))\n"
+        "c = Buffering(lambda: 1)\nd = {'x': 'y' * 100_000}\ng = (i for i in range(3))",
+    )
+    names = ["a", "b", "c", "d", "g", "v"]
+    found = steady_fingerprints(namespace, names)
+    assert found == fingerprints(namespace, names)
+    assert {group for group, mark in found.items() if mark is None} == {frozenset("g")}
+
+
+def test_what_is_pickled_in_another_way_each_time_has_no_steady_fingerprint():
+    namespace = run_cells(
+        UNSTEADY, "x = Counting()\ny = Buffering(lambda: next(calls))\nz = [Counting(), 1]"
+    )
+    assert set(steady_fingerprints(namespace, ["x", "y", "z"]).values()) == {None}
+
+
+def test_memory_that_is_at_one_place_is_read_once(monkeypatch):
+    read = []
+    monkeypatch.setattr(values_module, "xxh3_128", lambda *parts: Hashing(read, parts))
+    namespace = run_cells("import numpy as np\na = np.arange(1e6)")
+    steady_fingerprints(namespace, ["a"])
+    assert [n for n in read if n > 1_000_000] == [8_000_000]
+
+
+class Hashing:
+    """A hash that notes how much it is given."""
+
+    def __init__(self, read, parts):
+        self._read = read
+        self._hash = xxh3_128()
+        for part in parts:
+            self.update(part)
+
+    def update(self, part):
+        self._read.append(memoryview(part).nbytes)
+        self._hash.update(part)
+
+    def digest(self):
+        return self._hash.digest()
+
+    def hexdigest(self):
+        return self._hash.hexdigest()

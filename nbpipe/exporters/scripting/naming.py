@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import builtins
 import keyword
-import sys
 from collections.abc import Iterable
 from typing import Final
 
+from nbpipe.dataflow.standard_library import STANDARD_LIBRARY
 from nbpipe.model.pipeline import Pipeline
 
 _BUILTINS: Final = frozenset(dir(builtins))
@@ -31,4 +31,4 @@ class FreeNames:
 def module_name(pipeline: Pipeline) -> str:
     """Give a module name for the pipeline that hides no module its code imports."""
     name = pipeline.name.replace("-", "_")
-    return FreeNames({*sys.stdlib_module_names, *pipeline.imports}).take(name, f"{name}_pipeline")
+    return FreeNames({*STANDARD_LIBRARY, *pipeline.imports}).take(name, f"{name}_pipeline")

@@ -124,16 +124,20 @@ def run_ids(database: Database) -> list[RunId]:
     return [RunId(row["id"]) for row in rows]
 
 
-def latest_step_run(database: Database, pipeline: PipelineName, step: StepName) -> StepRun | None:
-    """Give the newest run of a step that has a result, made or reused."""
+def latest_step_runs(
+    database: Database, pipeline: PipelineName, steps: Collection[StepName]
+) -> tuple[StepRun, ...]:
+    """Give the newest run of each step that has a result, made or reused; the newest one last."""
     rows = database.read(
-        """SELECT step_runs.*, key_parts.parts FROM step_runs
-           JOIN runs ON runs.id = step_runs.run LEFT JOIN key_parts USING (key)
-           WHERE pipeline = ? AND step = ? AND step_runs.state IN (?, ?)
-           ORDER BY step_runs.id DESC LIMIT 1""",
-        (pipeline, step, *_DONE),
+        """SELECT step_runs.*, key_parts.parts FROM step_runs LEFT JOIN key_parts USING (key)
+           WHERE step_runs.id IN (
+               SELECT MAX(step_runs.id) FROM step_runs JOIN runs ON runs.id = step_runs.run
+               WHERE pipeline = ? AND step IN (SELECT value FROM json_each(?))
+                   AND step_runs.state IN (?, ?) GROUP BY step)
+           ORDER BY step_runs.id""",
+        (pipeline, json.dumps(sorted(steps)), *_DONE),
     )
-    return next(iter(_with_outputs(database, rows)), None)
+    return tuple(_with_outputs(database, rows))
 
 
 def latest_key(database: Database, pipeline: PipelineName, step: StepName) -> KeyParts | None:

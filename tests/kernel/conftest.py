@@ -1,0 +1,3 @@
+from tests.fuzz.conftest import elsewhere, judged
+
+__all__ = ["elsewhere", "judged"]
