@@ -376,7 +376,7 @@ class LiveNotebook:
         if name in workspace.learned.changes.get(step.own, ()):
             return True
         learned = LearnedEffects(changes={step.own: (name,)})
-        return workspace.with_learned(learned).pipeline.edges == workspace.pipeline.edges
+        return workspace.with_learned(learned).pipeline.runs_like(workspace.pipeline)
 
     def _is_foreseen(self, pending: _Pending, name: Variable) -> bool:
         return not is_state(name) and self._knows(pending.workspace, pending.step, name)

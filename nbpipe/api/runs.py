@@ -196,7 +196,7 @@ def _reviser(workspace: Workspace, store: ArtifactStore, options: RunOptions) ->
     def revise(found: LearnedEffects) -> tuple[Pipeline, Selection] | None:
         nonlocal current, without_consequence
         revised = current.with_learned(without_consequence | found)
-        if revised.pipeline.edges == current.pipeline.edges:
+        if revised.pipeline.runs_like(current.pipeline):
             without_consequence |= found  # So far: it may have some beside what is found later.
             return None
         current = revised
@@ -285,7 +285,7 @@ def status(
         files={own[name]: files for name, files in shared.items()},
     )
     revised = workspace.with_learned(effects) if effects - workspace.learned else workspace
-    if revised.pipeline.edges != pipeline.edges:
+    if not revised.pipeline.runs_like(pipeline):
         return status(revised, store, parameters=parameters)
     return tuple(found.values())
 

@@ -131,7 +131,9 @@ class StepReader:
                 self._follow(at, binding.flow)
             return
         seen = step.seen.get(name)
-        if seen is not None and seen != binding.version:
+        # Settings need no first value: earlier cells of the step had them as Python begins.
+        is_news = name in self._names.states and step.cells[0][1].number < binding.cell.number
+        if seen != binding.version and (seen is not None or is_news):
             self._findings.add(
                 "NBP205",
                 f"step {step.name!r} uses {spoken(name)!r} before and after step {binding.step!r} "

@@ -222,6 +222,12 @@ class Pipeline:
         """The modules that its steps import."""
         return tuple(sorted({module for step in self.steps for module in step.imports}))
 
+    def runs_like(self, other: Pipeline) -> bool:
+        """Say whether it has the same steps, and these depend on the same."""
+        return self.edges == other.edges and [(s.name, s.fused) for s in self.steps] == [
+            (s.name, s.fused) for s in other.steps
+        ]
+
     @property
     def edges(self) -> tuple[Edge, ...]:
         """Every edge, by downstream step and variable."""

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from tests.fuzz.campaign import Result, Tally, run, shrunk, survives_killing, workers
+from tests.fuzz.campaign import WRONG, Result, Tally, run, shrunk, survives_killing, workers
 from tests.fuzz.generate import generate
-from tests.fuzz.judge import judge
+from tests.fuzz.judge import Outcome, judge
 from tests.fuzz.moves import TOPICS
 
 
@@ -46,8 +46,8 @@ def main() -> int:
 def _count(results: Iterable[Result], tally: Tally) -> None:
     for result in results:
         tally.add(result)
-        if tally.wrong and tally.wrong[-1] is result:
-            verdict = result.verdict
+        verdict = result.verdict
+        if verdict.outcome in {*WRONG, Outcome.REFUSED}:
             print(f"{result.seed}: {verdict.outcome}: {verdict.why[0][:300]}", flush=True)
         elif tally.valid % 100 == 0:
             print(f"… {tally.valid}", flush=True)

@@ -84,6 +84,7 @@ class Tally:
     names_only: Counter[Outcome] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     surprised: int = 0
+    repeated: int = 0
     wrong: list[Result] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -98,6 +99,7 @@ class Tally:
         if verdict.outcome in WRONG:
             self.wrong.append(result)
         self.surprised += verdict.outcome is Outcome.EQUAL and verdict.surprises > 0
+        self.repeated += verdict.outcome is Outcome.EQUAL and verdict.repeats > 0
 
     @property
     def valid(self) -> int:
@@ -114,7 +116,9 @@ class Tally:
             lines.append(f"  {outcome.value:50} {ours:>14} {theirs:>14}")
             if outcome is Outcome.EQUAL:
                 surprised = _share(self.surprised, self.valid)
-                lines.append(f"    {'after a surprise: something ran again':48} {surprised:>14}")
+                repeated = _share(self.repeated, self.valid)
+                lines.append(f"    {'after a surprise':48} {surprised:>14}")
+                lines.append(f"    {'in which a step ran again':48} {repeated:>14}")
             if outcome is Outcome.REFUSED:
                 lines += [f"    {why:48} {n:>6}" for why, n in self.refusals.most_common()]
         return "\n".join(lines)

@@ -6,9 +6,10 @@ import random
 import re
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from nbpipe.model.diagnostic import Diagnostic, Severity
 from nbpipe.model.run import Run, RunState, StepState
 from nbpipe.runner.executors.local import LocalExecutor
 from nbpipe.runner.executors.protocol import Executor
-from nbpipe.runner.listening import PipelineRevised
+from nbpipe.runner.listening import PipelineRevised, StepStarted
 from nbpipe.workspace import open_workspace, read_notebook
 from tests.fuzz.case import Case
 from tests.fuzz.describe import describe_all
@@ -51,12 +52,14 @@ class Verdict:
     Attributes:
         why: codes of diagnostics or kinds of failures; what differs; the crash.
         surprises: how often the pipeline was compiled anew for what a run had found out.
+        repeats: how many steps ran that had run before in the same run.
         steps: of the pipeline.
     """
 
     outcome: Outcome
     why: tuple[str, ...] = ()
     surprises: int = 0
+    repeats: int = 0
     steps: int = 0
 
 
@@ -127,6 +130,7 @@ def _compare(
         outcome=verdict.outcome,
         why=verdict.why,
         surprises=listener.revisions,
+        repeats=sum(listener.started.values()) - len(listener.started),
         steps=len(workspace.compilation.pipeline.steps),
     )
 
@@ -225,10 +229,14 @@ def shown_by(notebook: Mapping[str, Any]) -> list[list[Json]]:
 
 
 def normal_outputs(outputs: list[Json]) -> list[Json]:
-    """Leave out what differs between any two kernels: numbers, addresses, and names of cells."""
+    """Leave out what differs between any two kernels: numbers, addresses, and names of cells.
+
+    Of exceptions that are shown, the stack: here it begins in the process that was forked.
+    """
     return [
         {
             **output,
+            "traceback": None,
             "execution_count": None,
             "text": _OF_THE_KERNEL.sub("", output.get("text", "")),
             "data": {
@@ -248,9 +256,12 @@ def _short(outputs: list[Json]) -> str:
 @dataclass
 class _Listener:
     revisions: int = 0
+    started: Counter[str] = field(default_factory=Counter)
 
     def notice(self, event: object) -> None:
         self.revisions += isinstance(event, PipelineRevised)
+        if isinstance(event, StepStarted):
+            self.started[event.step] += 1
 
 
 @contextmanager

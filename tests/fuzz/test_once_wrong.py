@@ -379,6 +379,19 @@ CASES = {
         "kept = [1]\nthreading.Thread(target=later).start()",
         "time.sleep(0.6)\nprint(kept)",
     ),
+    "a setting between two cells of a step": case_of(
+        "import pandas as pd",
+        "#| step: a\npd.Series([1 / 3])",
+        "#| step: b\nfor digits in [2]:\n    pd.set_option('display.precision', digits)",
+        "#| step: a\npd.Series([1 / 3])",
+    ),
+    "data of a module changes between two cells of a step": case_of(
+        "import lib",
+        "#| step: a\nprint(lib.items)",
+        "#| step: b\nlib.items.append(7)",
+        "#| step: a\nprint(lib.items)",
+        files=dict(MODULES.files),
+    ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
     ),
