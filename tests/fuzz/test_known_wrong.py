@@ -1,7 +1,6 @@
 """Notebooks that a pipeline gets wrong, most of them silently: each as small as it gets.
 
-A case that passes fails here (`xfail` is strict). Then it moves to `test_once_wrong.py`, and its
-move from `moves/open_defects.py`, if it has one, to its topic.
+A case that passes fails here (`xfail` is strict). Then it moves to `test_once_wrong.py`.
 """
 
 from __future__ import annotations
