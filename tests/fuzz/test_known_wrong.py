@@ -7,11 +7,30 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.case import Case, steps_of
+from tests.fuzz.case import Case, case_of, steps_of
 from tests.fuzz.judge import Outcome
+from tests.fuzz.moves.process_state import MODULES
 
 # Topic: why it is wrong: the notebook.
 WRONG: dict[str, dict[str, Case]] = {
+    "modules": {
+        "a number is imported after a step changed it, in an untagged cell": case_of(
+            "import lib",
+            "#| step: a\nlib.bump()",
+            "from lib import counter",
+            "#| step: b\nprint(counter, lib.counter)",
+            files=dict(MODULES.files),
+        ),
+        "a function of a module remembers results": steps_of(
+            "import lib",
+            "lib.f(1)",
+            "print(lib.f(1), lib.log)",
+            files={
+                "lib.py": "import functools\nlog = []\n@functools.cache\ndef f(x):\n"
+                "    log.append(x)\n    return x\n"
+            },
+        ),
+    },
     "files": {
         "a directory is listed before a later step writes into it": steps_of(
             "import os",
