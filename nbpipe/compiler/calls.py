@@ -213,6 +213,14 @@ class Calls:
             maker=origin.maker,
         )
 
+    def keeper(self, origin: Origin) -> FunctionFlow | None:
+        """Give the function of the notebook that remembers an object as its result, if one does."""
+        for call in origin.calls:
+            flow = self._names.flow_of(call.function)
+            if isinstance(flow, FunctionFlow) and flow.caches and not flow.plain:
+                return flow
+        return None
+
     def _is_closure(self, function: str) -> bool:
         """Say whether this is a function that another one made: calling it may change it."""
         binding = self._names.lookup(Variable(function))

@@ -68,6 +68,7 @@ class DataBinding:
         reads: names that functions inside the value read when they are called.
         stateful: the object changes by being used (an iterator, a random generator).
         otherwise: what the name stands for when the code that assigns it was skipped.
+        kept_by: a function that remembers the object as its result.
     """
 
     step: StepName
@@ -79,6 +80,7 @@ class DataBinding:
     flow: FunctionFlow | ClassFlow | None = None
     stateful: bool = False
     otherwise: Binding | None = None
+    kept_by: FunctionFlow | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

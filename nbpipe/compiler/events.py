@@ -76,7 +76,7 @@ class StepEvents:
             case Bind():
                 self.writer.bind(at, event)
             case Mutate():
-                self.writer.mutate(at, event)
+                self._mutate(at, event)
             case Delete():
                 self.writer.delete(at, event)
             case ChangeInside():
@@ -134,7 +134,7 @@ class StepEvents:
                         if binding.code.statement.kind is StatementKind.DEFINITION:
                             self._keeps_state(at, name, id(flow))
                     case Mutate():
-                        self.writer.mutate(at, event)
+                        self._mutate(at, event)
                     case Delete(name=name):
                         self.writer.delete(at, Delete(name=name, line=at.line, definite=False))
                     case ChangeInside():
@@ -142,7 +142,7 @@ class StepEvents:
                     case Opaque():
                         self._opaque(at, event)
                     case Call(function=function):
-                        self._draw(at, event)
+                        self._draw(at, event, certain=False)
                         if event.method in _CACHE_METHODS:
                             self._ask_cache(at, event)
                         path = self._names.canonical(function)
@@ -183,11 +183,13 @@ class StepEvents:
     def _may_keep(self, at: At, flow: Flow) -> None:
         """A function remembers its results, or instances of a class share a list: one more user.
 
-        The first shows where the body does not run again, or where somebody asks what it
-        remembers; the second where somebody changes the list.
+        The first shows where the body does not run again, where a result can be changed, or where
+        somebody asks what it remembers; the second where somebody changes the list.
         """
         self._users.setdefault(id(flow), {})[at.step.name] = None
-        remembers = isinstance(flow, FunctionFlow) and self._calls.has_effects(flow)
+        remembers = isinstance(flow, FunctionFlow) and (
+            not flow.plain or self._calls.has_effects(flow)
+        )
         if id(flow) in self._keeping or remembers:
             self._keeps_state(at, flow.name, id(flow))
 
@@ -196,6 +198,14 @@ class StepEvents:
         flow = self._names.flow_of(call.function.rpartition(".")[0])
         if isinstance(flow, FunctionFlow) and flow.caches:
             self._join_users(at, flow)
+
+    def _mutate(self, at: At, event: Mutate) -> None:
+        """Change an object, which a function may give to others as a result it remembers."""
+        for name in sorted(self._names.aliases.changed_with(event.name, deep=event.deep)):
+            binding = self._names.lookup(name)
+            if isinstance(binding, DataBinding) and binding.kept_by is not None:
+                self._may_keep(at, binding.kept_by)
+        self.writer.mutate(at, event)
 
     def _change_inside(self, at: At, event: ChangeInside) -> None:
         """What an instance does not have of its own is its class's: then that keeps state."""
@@ -225,19 +235,23 @@ class StepEvents:
         for effect in self._calls.follow(call):
             match effect:
                 case Mutate():
-                    self.writer.mutate(at, effect)
+                    self._mutate(at, effect)
                 case FunctionFlow():
                     self._follow(at, effect)
 
-    def _draw(self, at: At, call: Call) -> None:
-        """Let a call seed a global random stream, or draw from one that was seeded."""
+    def _draw(self, at: At, call: Call, *, certain: bool = True) -> None:
+        """Let a call seed a global random stream, or draw from one that was seeded.
+
+        Unless it is `certain` to be made, the stream may also stay as it was.
+        """
         touched = self._calls.stream_touched(call)
         if touched is None:
             return
         stream, seeds = touched
-        if seeds:
+        is_known = stream in self._names.bindings
+        if seeds and (not is_known or (certain and not self._names.in_branch)):
             self.writer.overwrite(at, stream, call.line)
-        elif stream in self._names.bindings:
+        elif is_known:
             self.writer.mutate(at, Mutate(name=stream, line=call.line))
 
     def _open(self, at: At, name: Variable) -> None:

@@ -47,6 +47,7 @@ class StepWriter:
             flow=event.flow,
             stateful=origin.maker.rsplit(".", 1)[-1] in STATEFUL_MAKERS,
             otherwise=None if event.definite else before,
+            kept_by=self._calls.keeper(event.origin),
         )
         self._write(at, name, made)
         names.aliases.bind(
@@ -83,6 +84,7 @@ class StepWriter:
                 reads=reads - {name},
                 flow=flow,
                 stateful=is_stateful(before),
+                kept_by=before.kept_by if isinstance(before, DataBinding) else None,
             )
             # Not by way of `Namespace.bind`: where the change is skipped, the object is still this.
             names.bindings[name] = changed

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from nbpipe.dataflow.class_state import path_inside
 from nbpipe.dataflow.origins import FRESH, NO_NAMES, joined, origin_of_name
+from nbpipe.dataflow.plain_results import gives_plain_results
 from nbpipe.dataflow.scopes import ScopeFinder, ScopeNode, Table, is_class, is_global
 from nbpipe.model.flow import (
     Bind,
@@ -59,6 +60,7 @@ class Scope:
 
     def flow(self, node: FunctionNode) -> FunctionFlow:
         """Give what a call of the function does, once its body is walked."""
+        caches = any(map(_is_cache, getattr(node, "decorator_list", ())))
         return FunctionFlow(
             name=getattr(node, "name", "<lambda>"),
             parameters=_parameters(node.args),
@@ -66,7 +68,8 @@ class Scope:
             returns=joined(*self.returns),
             nested=self.nested,
             kept_defaults=_kept_defaults(node.args),
-            caches=any(map(_is_cache, getattr(node, "decorator_list", ()))),
+            caches=caches,
+            plain=not caches or gives_plain_results(node),
         )
 
 

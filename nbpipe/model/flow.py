@@ -169,7 +169,7 @@ class FunctionFlow:
 
     `nested`: it makes functions itself, which may outlive the call. `kept_defaults` are the
     parameters whose default is an object that calls share (`def f(x, seen=[])`), as `<seen>`.
-    `caches`: it remembers its results (`lru_cache`).
+    `caches`: it remembers its results (`lru_cache`), and `plain` results can be made once more.
     """
 
     name: str
@@ -179,6 +179,7 @@ class FunctionFlow:
     nested: bool = False
     kept_defaults: Names = frozenset()
     caches: bool = False
+    plain: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ def _judged(seed: int, without: tuple[str, ...], yardstick: bool, kernels: bool)
 
 def survives_killing(seed: int) -> list[str]:
     """Kill runs of the notebook with this number, if it is one whose pipeline equals it."""
-    case = generate(seed, without=("files", "modules", "settings", "open_defects"))
+    case = generate(seed, without=("files", "modules", "settings"))
     return survives(case, seed=seed) if judge(case).outcome is Outcome.EQUAL else []
 
 

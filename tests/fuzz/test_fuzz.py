@@ -18,7 +18,7 @@ from tests.fuzz.processes import ForkingExecutor
 from tests.fuzz.shrink import shrink
 
 # Not yet right, and known to be: see `test_known_wrong.py`.
-WITHOUT = ("settings", "modules", "files", "open_defects")
+WITHOUT = ("settings", "modules", "files")
 SEEDS = range(24)
 
 

@@ -1,14 +1,13 @@
 """Notebooks that a pipeline gets wrong, most of them silently: each as small as it gets.
 
-A case that passes fails here (`xfail` is strict). Then it moves to `test_once_wrong.py`, and its
-move from `moves/open_defects.py`, if it has one, to its topic.
+A case that passes fails here (`xfail` is strict). Then it moves to `test_once_wrong.py`.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.fuzz.case import Case, steps_of
+from tests.fuzz.case import Case, case_of, steps_of
 from tests.fuzz.judge import Outcome
 from tests.fuzz.moves.process_state import MODULES
 
@@ -28,6 +27,22 @@ WRONG: dict[str, dict[str, Case]] = {
             "from lib import counter\nprint(counter, lib.counter)",
             "lib.bump()\nprint(counter)",
             files=dict(MODULES.files),
+        ),
+        "a number is imported after a step changed it, in an untagged cell": case_of(
+            "import lib",
+            "#| step: a\nlib.bump()",
+            "from lib import counter",
+            "#| step: b\nprint(counter, lib.counter)",
+            files=dict(MODULES.files),
+        ),
+        "a function of a module remembers results": steps_of(
+            "import lib",
+            "lib.f(1)",
+            "print(lib.f(1), lib.log)",
+            files={
+                "lib.py": "import functools\nlog = []\n@functools.cache\ndef f(x):\n"
+                "    log.append(x)\n    return x\n"
+            },
         ),
     },
 }

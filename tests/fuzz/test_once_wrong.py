@@ -180,6 +180,27 @@ CASES = {
         "f(0)",
         "f(0)\nprint(log)",
     ),
+    "a result that `cache` remembers is changed": steps_of(
+        "import functools\n@functools.cache\ndef f(x):\n    return [x]",
+        "a = f(1)",
+        "a.append(2)",
+        "print(f(1), f(1) is a)",
+    ),
+    "a function made by `lru_cache` remembers": steps_of(
+        "import functools\nlog = []\ndef g(x):\n    log.append(x)",
+        "f = functools.lru_cache(g)",
+        "f(1)",
+        "f(1)\nprint(log)",
+    ),
+    "a stream is drawn from by another name": steps_of(
+        "import random\nrandom.seed(0)", "r = random.random", "x = r()", "print(random.random(), x)"
+    ),
+    "a function may seed": steps_of(
+        "import numpy as np\nnp.random.seed(0)\ndef f(n):\n    if n:\n        np.random.seed(n)",
+        "np.random.rand()",
+        "f(0)",
+        "print(np.random.rand())",
+    ),
     "a `namedtuple` of the setup is the class of what steps make": steps_of(
         "from collections import namedtuple\nPt = namedtuple('Pt', 'x y')",
         "p = Pt(1, 2)",

@@ -132,6 +132,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
         own: dict[type, Reducer] = {
             types.FunctionType: self._reduce_function,
             CACHED_FUNCTION: self._reduce_cached_function,
+            types.BuiltinFunctionType: _reduce_bound,
+            types.MethodType: _reduce_bound,
             _Mark: _Mark.reduce,
         }
         if kind in own:
@@ -227,6 +229,8 @@ class NotebookPickler(cloudpickle.Pickler):  # type: ignore[misc] # cloudpickle 
             return reference
         if is_importable(function):
             return NotImplemented
+        if any((function.cache_info().hits, function.cache_info().misses)):
+            raise PicklingError("it remembers results, which would be lost")
         settings = function.cache_parameters()
         return (
             rebuild.cached_function,
@@ -366,6 +370,16 @@ class _Mark:
 
     def reduce(self) -> Reduced:
         return self._made_by
+
+
+def _reduce_bound(method: Any) -> Reduced:  # noqa: ANN401 - bound methods have two types
+    """A module may give out methods of one object for functions: `random.random` is one."""
+    owner = getattr(method, "__self__", None)
+    module = sys.modules.get(type(owner).__module__)
+    if isinstance(owner, types.ModuleType) or module is None:
+        return NotImplemented
+    is_function = vars(module).get(method.__name__) == method
+    return (getattr, (module, method.__name__)) if is_function else NotImplemented
 
 
 def _without_file(code: types.CodeType) -> types.CodeType:

@@ -8,7 +8,6 @@ from tests.fuzz.moves.functions import FUNCTIONS
 from tests.fuzz.moves.iterators import GENERATORS, ITERATORS
 from tests.fuzz.moves.language import DYNAMIC, SCOPES
 from tests.fuzz.moves.objects import OBJECTS
-from tests.fuzz.moves.open_defects import OPEN_DEFECTS
 from tests.fuzz.moves.process_state import MODULES, SETTINGS
 from tests.fuzz.moves.randomness import RANDOMNESS
 from tests.fuzz.moves.topic import Topic
@@ -29,5 +28,4 @@ TOPICS: tuple[Topic, ...] = (
     FILES,
     SCOPES,
     DYNAMIC,
-    OPEN_DEFECTS,
 )

@@ -92,6 +92,7 @@ FRAMES = Topic(
         "$dict['f'] = $frame.copy()",
         "$index = $frame.index",
         "$index = $index.rename('y')",
+        "$index.name = 'x$k'",
         "memory = $frame['a'].to_numpy()\n$number = len(memory)",
         "$frame = pd.DataFrame($frame2.to_dict('list'))",
         "$frame = $frame2.astype({'a': str})",

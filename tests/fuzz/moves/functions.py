@@ -16,6 +16,7 @@ FUNCTIONS = Topic(
         "collect": "def collect(value, into=[]):\n    into.append(value)\n    return list(into)",
         "traced": "def traced(f):\n    @functools.wraps(f)\n    def call(*args):\n        call.calls += 1\n        log.append(f.__name__)\n"
         "        return f(*args)\n    call.calls = 0\n    return call",
+        "cached": "@functools.lru_cache\ndef cached(x):\n    log.append(x)\n    return x * 2",
         "square": "@traced\ndef square(x):\n    return x * x + scale",
         "ping": "def ping(n):\n    return pong(n - 1) if n > 0 else scale",
         "pong": "def pong(n):\n    log.append('pong')\n    return ping(n - 1) if n > 0 else -scale",
@@ -54,6 +55,9 @@ FUNCTIONS = Topic(
         "lambda": "$_(0)",
     },
     moves=(
+        "cached($k)",
+        "$number = cached($k) + cached.cache_info().hits",
+        "cached.cache_clear()",
         "$number = scaled($k)",
         "scale = $k + 1",
         "scale += 1",
