@@ -76,6 +76,15 @@ class ModuleStates:
 
         WATCH.after_import(module_name, set_entries)
 
+    def take(self, name: str, entries: Mapping[str, Any]) -> None:
+        """Take entries of a module for what earlier steps left: they are set already."""
+        self._restored[name.removeprefix(PREFIX)] = entries
+
+    def reading(self, name: str) -> Mapping[str, object] | None:
+        """Give the data of a module, by entry; None if it is not loaded."""
+        module = sys.modules.get(name.removeprefix(PREFIX))
+        return None if module is None else dict(_entries(module))
+
     def changed(self) -> Iterator[str]:
         """Name the modules whose data the step changed."""
         for module in project_modules():
