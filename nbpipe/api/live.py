@@ -9,7 +9,8 @@ gives the step. The kernel looks at its values; everything else is looked at her
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,6 +65,7 @@ class LiveNotebook:
         self._executed: list[Executed] = []
         self._pending: _Pending | None = None
         self._flows: dict[str, CellFlow] = {}
+        self._store: tuple[object, ArtifactStore] | None = None
 
     def advise(self, question: Question) -> Advice:
         """Say what a cell that is about to run is to the pipeline.
@@ -111,12 +113,27 @@ class LiveNotebook:
         if unforeseen:
             called = spoken(unforeseen[0]) if is_state(unforeseen[0]) else f"'{unforeseen[0]}'"
             return Kept(objection=f"the step changed {called}, which its code does not show")
-        store = pending.workspace.open_store()
-        try:
+        with self._store_of(pending.workspace) as store:
             self._commit(store, pending, offer)
-        finally:
-            store.close()
         return Kept()
+
+    @contextmanager
+    def _store_of(self, workspace: Workspace) -> Iterator[ArtifactStore]:
+        """Give the store, which stays open from cell to cell as long as nothing goes wrong."""
+        kept, self._store = self._store, None
+        place = _file_of(workspace.store_path)
+        if kept is not None and (place is None or kept[0] != place):
+            kept[1].close()  # Somebody deleted it, or made another one.
+            kept = None
+        store = kept[1] if kept is not None else workspace.open_store()
+        try:
+            yield store
+        except BaseException:
+            store.close()
+            raise
+        place = _file_of(store.root)
+        if place is not None:
+            self._store = (place, store)
 
     def _flow(self, source: str) -> CellFlow:
         if source not in self._flows:
@@ -142,8 +159,7 @@ class LiveNotebook:
         objection = history.objection()
         if objection:
             return replace(advice, objection=objection)
-        store = workspace.open_store()
-        try:
+        with self._store_of(workspace) as store:
             keys = KeyMaker(
                 {parameter.name: parameter.default for parameter in pipeline.parameters},
                 EnvironmentProbe(pipeline, directory=workspace.directory, store=store.root),
@@ -175,8 +191,6 @@ class LiveNotebook:
                 store=str(store.root),
                 trusted=store.trusted,
             )
-        finally:
-            store.close()
 
     def _with_needs(
         self, advice: Advice, opened: OpenNotebook, pipeline: Pipeline, step: Step, keys: KeyMaker
@@ -295,6 +309,15 @@ def _computed(opened: OpenNotebook, step: Step, flow: FlowOf) -> tuple[tuple[str
         upto |= computed_names(by_id[name], flow)
         found.append(tuple(sorted(upto)))
     return tuple(found)
+
+
+def _file_of(store: Path) -> object:
+    """Give what tells one index of a store from another; None where there is none."""
+    try:
+        facts = (store / "index.db").stat()
+    except OSError:
+        return None
+    return store.resolve(), facts.st_dev, facts.st_ino
 
 
 def _add_upstream(

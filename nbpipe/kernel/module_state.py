@@ -134,15 +134,28 @@ def _names_of(value: object, names: Mapping[str, Any]) -> list[str]:
 
 def project_modules() -> list[ModuleType]:
     """Give the modules that are loaded and came neither with Python nor with a distribution."""
-    return [
-        module
-        for name, module in sorted(sys.modules.items())
-        if WATCH.is_loaded(name)
-        and isinstance(path := getattr(module, "__file__", None), str)
+    found = []
+    for name, module in list(sys.modules.items()):
+        if _of_others.get(name) is not module and WATCH.is_loaded(name):
+            if _is_of_project(name, module):
+                found.append(module)
+            else:
+                _of_others[name] = module
+    return sorted(found, key=lambda module: module.__name__)
+
+
+# Modules that are not of the project: there are thousands, and they are asked for at each cell.
+_of_others: dict[str, ModuleType] = {}
+
+
+def _is_of_project(name: str, module: ModuleType) -> bool:
+    path = getattr(module, "__file__", None)
+    return (
+        isinstance(path, str)
         and WATCH.is_of_project(path)
         and name not in {"__main__", "__mp_main__"}
         and name.partition(".")[0] != "nbpipe"
-    ]
+    )
 
 
 def _marks(module: ModuleType) -> dict[str, _Mark]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +15,11 @@ class LiveModules:
     """What was installed when this was made."""
 
     def __init__(self) -> None:
-        self._installed = dict(_installed())
+        self._installed = {
+            path: (_time_of(path), InstalledDistributions(path).all_versions)
+            for path in map(Path, sys.path)
+            if path.name in INSTALLED
+        }
 
     def objection(self) -> str:
         """Say which loaded module may not be what a new kernel would load; or nothing."""
@@ -24,10 +27,12 @@ class LiveModules:
             why = _objection_to(module)
             if why:
                 return f"module '{module.__name__}' {why}"
-        for path, versions in _installed():
-            for name, version in self._installed.get(path, {}).items():
-                if versions.get(name) != version:
-                    return f"another version of {name} was installed since this kernel started"
+        for path, (time, before) in self._installed.items():
+            if _time_of(path) != time:
+                now = InstalledDistributions(path).all_versions
+                for name, version in before.items():
+                    if now.get(name) != version:
+                        return f"another version of {name} was installed since this kernel started"
         return ""
 
 
@@ -45,7 +50,8 @@ def _objection_to(module: ModuleType) -> str:
     return "" if now == sources[0] else "changed since it was imported"
 
 
-def _installed() -> Iterator[tuple[Path, dict[str, str]]]:
-    for path in map(Path, sys.path):
-        if path.name in INSTALLED:
-            yield path, InstalledDistributions(path).all_versions
+def _time_of(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
