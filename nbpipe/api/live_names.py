@@ -85,6 +85,16 @@ def computed_names(cell: Cell, flow: FlowOf) -> set[str]:
     }
 
 
+def changed_names(cell: Cell, flow: FlowOf) -> set[str]:
+    """Give the names that a cell shows to change in place."""
+    return {
+        event.name
+        for statement in flow(cell.body).statements
+        for event in statement.events
+        if isinstance(event, Mutate)
+    }
+
+
 def read_names(cell: Cell, flow: FlowOf) -> Iterator[str]:
     """Give the names that a cell may read or change; `*` where it may be any."""
     for statement in flow(cell.body).statements:
@@ -141,14 +151,14 @@ class BoundNames:
                         pass
 
 
-def written_within(flow: FunctionFlow | ClassFlow) -> Iterator[str]:
-    """Give the names that functions may bind or change when they are called."""
+def changed_within(flow: FunctionFlow | ClassFlow) -> Iterator[str]:
+    """Give the names that functions may change in place when they are called."""
     for function in _functions(flow):
         for event in function.events:
-            if isinstance(event, Bind | Mutate | Delete):
+            if isinstance(event, Mutate):
                 yield event.name
             if isinstance(event, Bind) and event.flow is not None:
-                yield from written_within(event.flow)
+                yield from changed_within(event.flow)
 
 
 def names_within(flow: FunctionFlow | ClassFlow) -> Iterator[str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nbpipe.api.live_names import FlowOf, setup_cells, setup_names, written_within
+from nbpipe.api.live_names import FlowOf, changed_within, setup_cells, setup_names
 from nbpipe.api.live_notebook import OpenNotebook, is_same, is_step
 from nbpipe.kernel.live_exchange import Executed
 from nbpipe.kernel.random_streams import STREAMS
-from nbpipe.model.flow import Bind, Delete, Mutate, Opaque, StarImport, Statement, StatementKind
+from nbpipe.model.flow import Bind, Mutate, Opaque, StarImport, Statement, StatementKind
 from nbpipe.model.names import is_state, spoken
 from nbpipe.model.notebook import Cell, RandomPolicy, Role
 from nbpipe.model.pipeline import Fragment, Pipeline, Step
@@ -70,16 +70,18 @@ class KernelHistory:
 
     def _disturbance(self) -> str:
         """Say what other code that ran here may have changed under the step."""
-        names = {name for name, _ in self._setup_names()}
+        bound = self._setup_names_bound()
         modules = self._modules()
         setup = {cell.id for cell in self._setup()}
         first = min(self.step.cell_numbers)
         # Whether these are as the pipeline has them, the kernel sees.
         carried = {str(i.variable) for i in self.step.inputs if is_state(i.variable)}
-        for each in self.executed:
+        for number, each in enumerate(self.executed):
             found = self._found(each)
             if found is not None and found.id in setup:
                 continue
+            # What was bound anew since is another object.
+            names = {name for name, last in bound.items() if last < number}
             is_known = found is not None and found.number < first and is_step(found)
             seen = {*STREAMS} | (carried if is_known else set())
             states = [name for name in each.states if name not in seen]
@@ -99,8 +101,11 @@ class KernelHistory:
     def _setup(self) -> list[Cell]:
         return setup_cells(self.opened.notebook, self.pipeline, self.step)
 
-    def _setup_names(self) -> list[tuple[str, str]]:
-        return [*setup_names(self.opened.notebook, self.pipeline, self.step, self.flow)]
+    def _setup_names_bound(self) -> dict[str, int]:
+        """Give the names that the step takes from replayed code, and when they were bound last."""
+        last = {each.source.rstrip(): number for number, each in enumerate(self.executed)}
+        names = setup_names(self.opened.notebook, self.pipeline, self.step, self.flow)
+        return {name: last.get(source.rstrip(), -1) for name, source in names}
 
     def _modules(self) -> set[str]:
         """Name the variables that stand for modules, as far as imports say."""
@@ -122,14 +127,15 @@ def _called(found: Cell | None, executed: Executed) -> str:
 
 
 def _touched(statement: Statement, names: set[str], modules: set[str]) -> str:
-    """Give what a statement may change of some names, in words; empty when nothing.
+    """Give what a statement may change in place of some names, in words; empty when nothing.
 
-    Calls of functions of a module change settings and streams, which the kernel sees.
+    The kernel sees the rest: whether names still stand for what their cells made, and what calls
+    of functions of a module do to settings and streams.
     """
     if statement.kind is StatementKind.IMPORT and not any(
         isinstance(event, StarImport) for event in statement.events
     ):
-        return ""  # Whether the name still stands for the same module, the kernel sees.
+        return ""
     for event in statement.events:
         if isinstance(event, StarImport) or (isinstance(event, Opaque) and event.writes):
             return "anything"
@@ -137,10 +143,10 @@ def _touched(statement: Statement, names: set[str], modules: set[str]) -> str:
             if event.stores:
                 return f"'{event.name}'"
             continue
-        if isinstance(event, Bind | Mutate | Delete) and event.name in names:
+        if isinstance(event, Mutate) and event.name in names:
             return f"'{event.name}'"
         if isinstance(event, Bind) and event.flow is not None:
-            for name in written_within(event.flow):
+            for name in changed_within(event.flow):
                 if name in names:
                     return f"'{name}'"
     return ""

@@ -6,7 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nbpipe.api.live_names import REPLAYED, BoundNames, FlowOf, computed_names, read_names
+from nbpipe.api.live_names import (
+    REPLAYED,
+    BoundNames,
+    FlowOf,
+    changed_names,
+    computed_names,
+    read_names,
+)
 from nbpipe.api.live_notebook import OpenNotebook
 from nbpipe.kernel.live_exchange import (
     ReadyResult,
@@ -64,12 +71,16 @@ class StoredCells:
         bound = BoundNames()
         bound.follow(each for cell in upto for each in self.flow(cell.body).statements)
         shown = value_shown_by(place, outputs)
+        rebound = computed_names(cells[place], self.flow) & {*left}
+        mutated = changed_names(cells[place], self.flow)
         return ReadyResult(
             left=left,
+            bound=tuple(sorted(map(Variable, rebound))),
+            doubtful=tuple(sorted(map(Variable, rebound & mutated))),
             outputs=plain if is_last else {},
             displays=json.dumps(self.shown.body[place]),
             shown=shown[1] if shown else None,
-            shown_name=shown[0] if shown else "",
+            shown_name=shown[0] if shown else self._name_shown(cells[place]),
             lines=tuple(
                 s.line for s in self.flow(cells[place].body).statements if s.kind in REPLAYED
             ),
@@ -79,6 +90,12 @@ class StoredCells:
             seconds=self.stored.seconds,
             made=self.stored.created.isoformat(),
         )
+
+    def _name_shown(self, cell: Cell) -> str:
+        """Give the variable whose value the cell shows last, if it is no more than one."""
+        statements = self.flow(cell.body).statements
+        last = statements[-1].source.strip() if statements else ""
+        return last if last.isidentifier() else ""
 
     def _cells(self) -> Sequence[Cell]:
         by_id = {cell.id: cell for cell in self.opened.notebook.code_cells}

@@ -88,6 +88,8 @@ class ReadyResult:
 
     Attributes:
         left: what the step's variables were when the cell had run.
+        bound: of these, those that the cell may bind; others it has changed in place.
+        doubtful: of these, those that it may have changed in place before.
         outputs: what the step has given to others with it; empty but for its last cell.
         displays: the cell's outputs as JSON.
         shown: the value of its last expression, if it was stored.
@@ -101,6 +103,8 @@ class ReadyResult:
     """
 
     left: Mapping[Variable, StoredValue]
+    bound: tuple[Variable, ...]
+    doubtful: tuple[Variable, ...]
     outputs: Mapping[Variable, StoredValue]
     displays: str
     shown: StoredValue | None

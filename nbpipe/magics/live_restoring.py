@@ -47,7 +47,7 @@ class Restoring:
         if any(name in namespace for name in ready.kept):
             return False
         changed = {name for name in advice.inputs if name in ready.left}
-        if self._values.share_state_outside(changed, {*ready.left}):
+        if self._values.share_state_outside(changed, {*ready.left}, {*ready.doubtful}):
             return False  # Those would keep what the step changed as it was.
         if not self._run_definitions(ready, source, python):
             return False
@@ -56,7 +56,8 @@ class Restoring:
             return False
         shown = loaded.pop(_SHOWN, NotKept())
         states = {name: value for name, value in loaded.items() if is_state(name)}
-        self._values.exchange({n: value for n, value in loaded.items() if n not in states})
+        values = {name: value for name, value in loaded.items() if name not in states}
+        self._values.bind(values, in_place=values.keys() - {*ready.bound})
         for name in (*ready.unbound, *ready.missing):
             namespace.pop(name, None)
         state = ProcessState(namespace)

@@ -6,7 +6,7 @@ state with the same others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any, Final
@@ -114,29 +114,36 @@ class LiveValues:
                     return f"{called} shares state with '{other.variable.split()[0]}'"
         return ""
 
-    def share_state_outside(self, names: set[Variable], known: set[Variable]) -> bool:
-        """Say whether anything else here shares state with some variables."""
+    def share_state_outside(
+        self, names: set[Variable], known: set[Variable], doubtful: set[Variable]
+    ) -> bool:
+        """Say whether anything besides known variables shares state with some variables.
+
+        `Out` counts as far as it cannot be told whether it should have what is new (`bind`).
+        """
         authors = self.names_of_author()
         if not names & authors.keys():
             return False
         values = {name: value for name, value in authors.items() if type(value) is not ModuleType}
-        olds = [values[name] for name in names & values.keys()]
-        # What `Out` has of the variables themselves can be exchanged with them.
+        clear = [values[name] for name in (names - doubtful) & values.keys()]
         values |= {
             f"Out {number}": value
             for number, value in self._shell.user_ns.get("_oh", {}).items()
-            if not any(value is old for old in olds)
+            if not any(value is each for each in clear)
         }
         groups = find_alias_groups(values, sorted(values), definitions=frozenset()).groups
         return any(names & {*group} and {*group} - known for group in groups)
 
-    def exchange(self, values: Mapping[str, object]) -> None:
-        """Bind variables, and have `Out` and its like hold the new objects in place of the old."""
+    def bind(self, values: Mapping[Variable, object], in_place: Collection[Variable]) -> None:
+        """Bind variables to new objects.
+
+        Where these stand for the old ones, changed in place, `Out` and its like get them, too.
+        """
         namespace = self._shell.user_ns
         for name, value in values.items():
             old = namespace.get(name)
             namespace[name] = value
-            if old is not None and old is not value:
+            if old is not None and name in in_place:
                 self._exchange_in_history(old, value)
 
     def _exchange_in_history(self, old: object, value: object) -> None:
