@@ -24,7 +24,7 @@ print(_json.dumps([
 ]))
 """
 NEVER_THE_SAME = re.compile(
-    r"\x1b\[[0-9;]*m|(?:0x|object at )[0-9a-f]+|ipykernel_\d+|(?:CPU times|Wall time)[^\n]*"
+    r"\x1b\[[0-9;]*m|0x[0-9a-f]+|object at [0-9a-f]{6,}|ipykernel_\d+|(?:CPU times|Wall time)[^\n]*"
 )
 
 NOTEBOOKS = {
@@ -162,7 +162,8 @@ def seen(client, cell, folder):
         if data.get("text/plain", "").startswith(("nbpipe:", "reused from")):
             continue
         text = content.get("text") or content.get("traceback") or data
-        text = json.dumps(text, sort_keys=True).replace("\\u001b", "\x1b")
+        if kind != "stream":
+            text = json.dumps(text, sort_keys=True).replace("\\u001b", "\x1b")
         text = NEVER_THE_SAME.sub("", text).replace(str(folder), "FOLDER")
         name = content.get("name") or content.get("ename")
         if kind == "stream" and found[-1][:2] == (kind, name):
