@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,10 +27,11 @@ from nbpipe.api.live_notebook import NotebookFile, OpenNotebook, is_step, is_tag
 from nbpipe.api.live_order import KernelHistory
 from nbpipe.api.live_ready import StoredCells
 from nbpipe.dataflow.analyze import analyze
+from nbpipe.errors import NbpipeError, NotFoundError
 from nbpipe.kernel.live_exchange import Advice, Executed, Kept, Offer, Question, ReadyResult
 from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.flow import CellFlow
-from nbpipe.model.names import StepName, Variable, is_state, spoken
+from nbpipe.model.names import RunId, StepName, Variable, is_state, spoken
 from nbpipe.model.notebook import Cell
 from nbpipe.model.pipeline import Fragment, Pipeline, Step
 from nbpipe.model.run import KeyParts, Run, RunState, StepResult, StepRun, StepState
@@ -66,6 +67,8 @@ class LiveNotebook:
         self._pending: _Pending | None = None
         self._flows: dict[str, CellFlow] = {}
         self._store: tuple[object, ArtifactStore] | None = None
+        self._run: tuple[object, RunId] | None = None
+        self._ready_to_reuse: tuple[_Pending, StoredStep] | None = None
 
     def advise(self, question: Question) -> Advice:
         """Say what a cell that is about to run is to the pipeline.
@@ -74,6 +77,7 @@ class LiveNotebook:
             NbpipeError: the notebook cannot be opened.
         """
         self._executed += question.executed
+        self._note_reuse(question.executed)
         opened = self._file.open(question.cell, question.source)
         cell = opened.cell_of(question.cell, question.source)
         pipeline = opened.workspace.compilation.pipeline
@@ -174,7 +178,9 @@ class LiveNotebook:
             missing = _add_upstream(pipeline, step, keys, finder)
             if missing:
                 return replace(
-                    advice, objection=f"step '{missing}', which comes before it, has no result"
+                    advice,
+                    objection=f"step '{missing}', which comes before it, has no result",
+                    is_consequence=True,
                 )
             finding = finder.find([step])[step.name]
             streams = history.streams()
@@ -183,11 +189,14 @@ class LiveNotebook:
                 self._pending = _Pending(
                     workspace=workspace, step=step, keys=keys, key=finding.key, streams=streams
                 )
+            ready = self._ready(store, opened, step, place, finding.stored)
+            if ready and self._pending and finding.stored:
+                self._ready_to_reuse = (self._pending, finding.stored)
             return replace(
                 self._with_needs(advice, opened, pipeline, step, keys),
                 key=finding.key.key,
                 streams=streams,
-                ready=self._ready(store, opened, step, place, finding.stored),
+                ready=ready,
                 store=str(store.root),
                 trusted=store.trusted,
             )
@@ -267,19 +276,10 @@ class LiveNotebook:
             trace=report.trace,
         )
         observed = keys.observed(step, result, started)
-        run = Run(
-            id=new_run_id(started),
-            pipeline=pending.workspace.pipeline.name,
-            state=RunState.RUNNING,
-            parameters={p.name: p.default for p in pending.workspace.pipeline.parameters},
-            started=started,
-            source=pending.workspace.pipeline.source,
-            notebook=self._path.name,
-        )
-        store.begin_run(run)
+        run = self._run_of(store, pending.workspace.pipeline)
         store.commit_step(
             StepRun(
-                run=run.id,
+                run=run,
                 step=step.name,
                 state=StepState.SUCCEEDED,
                 key=keys.key_after(step, pending.key, result),
@@ -296,8 +296,54 @@ class LiveNotebook:
             changed={*result.changed, *pending.workspace.learned.changes.get(step.own, ())},
             observed=observed,
         )
-        store.finish_run(run.id, RunState.SUCCEEDED, finished=datetime.now(UTC))
+        store.finish_run(run, RunState.SUCCEEDED, finished=datetime.now(UTC))
         keys.save()
+
+    def _note_reuse(self, executed: Sequence[Executed]) -> None:
+        """Let a result that took the place of a cell be among what the kernel's run needs."""
+        ready, self._ready_to_reuse = self._ready_to_reuse, None
+        if ready is None or not any(each.is_reused for each in executed):
+            return
+        pending, stored = ready
+        # What cannot be written can still be read.
+        with suppress(NbpipeError), self._store_of(pending.workspace) as store:
+            run = self._run_of(store, pending.workspace.pipeline)
+            if stored.run == run:
+                return
+            store.record_step(
+                StepRun(
+                    run=run,
+                    step=pending.step.name,
+                    state=StepState.REUSED,
+                    key=pending.key,
+                    started=datetime.now(UTC),
+                    reason="reused in a notebook",
+                    outputs=stored.outputs,
+                    unbound=stored.unbound,
+                    cells=stored.cells,
+                    cell_numbers=pending.step.cell_numbers,
+                    observed=stored.observed.parts,
+                )
+            )
+            store.finish_run(run, RunState.SUCCEEDED, finished=datetime.now(UTC))
+
+    def _run_of(self, store: ArtifactStore, pipeline: Pipeline) -> RunId:
+        """Give the run that the record has for this kernel, while the notebook stays as it is."""
+        begun = (store.root, pipeline.name, pipeline.source)
+        if self._run is None or self._run[0] != begun or not _has_run(store, self._run[1]):
+            now = datetime.now(UTC)
+            run = Run(
+                id=new_run_id(now),
+                pipeline=pipeline.name,
+                state=RunState.RUNNING,
+                parameters={each.name: each.default for each in pipeline.parameters},
+                started=now,
+                source=pipeline.source,
+                notebook=self._path.name,
+            )
+            store.begin_run(run)
+            self._run = (begun, run.id)
+        return self._run[1]
 
 
 def _computed(opened: OpenNotebook, step: Step, flow: FlowOf) -> tuple[tuple[str, ...], ...]:
@@ -309,6 +355,15 @@ def _computed(opened: OpenNotebook, step: Step, flow: FlowOf) -> tuple[tuple[str
         upto |= computed_names(by_id[name], flow)
         found.append(tuple(sorted(upto)))
     return tuple(found)
+
+
+def _has_run(store: ArtifactStore, run: RunId) -> bool:
+    """Say whether garbage collection has left a run in the record."""
+    try:
+        store.run(run)
+    except NotFoundError:
+        return False
+    return True
 
 
 def _file_of(store: Path) -> object:

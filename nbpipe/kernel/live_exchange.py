@@ -65,12 +65,14 @@ class Executed:
         source: as typed.
         succeeded: it ended without an exception, or its stored result took its place.
         states: state of the process that it changed, such as `@warnings`.
+        is_reused: its stored result took its place.
     """
 
     cell: str
     source: str
     succeeded: bool
     states: tuple[str, ...] = ()
+    is_reused: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +131,7 @@ class Advice:
         replayed: some step takes code from this cell without running it.
         defines: names that such code binds.
         objection: why the kernel is not what the pipeline would have; empty when nobody knows.
+        is_consequence: the objection is that a step before it has no result.
         setup: names that the step takes from replayed code, with the source of the cell that
             binds each.
         absent: names that must have no value here when the step begins, as in the pipeline.
@@ -149,6 +152,7 @@ class Advice:
     replayed: bool = False
     defines: tuple[str, ...] = ()
     objection: str = ""
+    is_consequence: bool = False
     setup: Mapping[str, str] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     computes: tuple[tuple[str, ...], ...] = ()

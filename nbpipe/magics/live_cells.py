@@ -142,6 +142,7 @@ class LiveCells:
                     source=self._source,
                     succeeded=succeeded and advice is not None,
                     states=states,
+                    is_reused=self.is_restored,
                 )
             )
             self._state = self._marked_state()
@@ -214,7 +215,10 @@ class LiveCells:
         if not objection and advice.place > 0:
             objection = "its first cell was not run, but reused"
         if objection:
-            self._tell(f"the result of step '{advice.step}' is not kept: {objection}")
+            # That of a step which has no result is said once, not for all that follow.
+            if not advice.is_consequence or objection not in self._told:
+                self._tell(f"the result of step '{advice.step}' is not kept: {objection}")
+            self._told.add(objection)
         else:
             directory = Path(self._directory.name)
             self._running = RunningStep(self._shell, self._values, advice, directory)

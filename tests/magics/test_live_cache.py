@@ -677,3 +677,34 @@ def test_other_names_of_what_a_step_changes(desk):
     client, said = desk.run_all()
     assert said == [[], reused("one"), [], [], []]
     assert values_of(client.run("ys")[1]) == ["[1, 2]"]
+
+
+def test_one_run_stands_for_what_a_kernel_did(desk):
+    desk.write(*TWO, "%%step end\nend = result + 1")
+    client, _ = desk.run_all()
+    client.run(desk.cells[3])
+    client.run("1")
+    client, _ = desk.run_all()
+    client.run("1")
+    store = nbpipe.open_store(desk.folder / ".nbpipe")
+    found = [
+        (str(run.state), {str(step.step): str(step.state) for step in run.steps})
+        for run in store.runs()
+    ]
+    assert found == [
+        ("succeeded", dict.fromkeys(("load", "total", "end"), "reused")),
+        # What it reused of its own is what it made.
+        ("succeeded", dict.fromkeys(("load", "total", "end"), "succeeded")),
+    ]
+
+
+def test_what_follows_from_a_step_without_a_result_is_said_once(desk):
+    desk.write(
+        "import random",
+        "%%step one\nx = random.random()",
+        "%%step two\ny = x",
+        "%%step three\nz = x",
+    )
+    _, said = desk.run_all()
+    assert "which does not stand where the pipeline has it" in said[2][0]
+    assert said[3:] == [not_kept("two", "step 'one', which comes before it, has no result"), []]
