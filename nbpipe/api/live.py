@@ -9,69 +9,41 @@ gives the step. The kernel looks at its values; everything else is looked at her
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, TypeAlias
 
-from nbpipe.dataflow.analyze import analyze
-from nbpipe.kernel.live_exchange import Advice, Executed, Kept, Offer, Question, ReadyResult
-from nbpipe.kernel.random_streams import STREAMS
-from nbpipe.model.effects import LearnedEffects
-from nbpipe.model.flow import (
-    Bind,
-    Branch,
-    CellFlow,
-    ClassFlow,
-    Delete,
-    FunctionFlow,
-    Join,
-    Mutate,
-    Opaque,
-    StarImport,
-    Statement,
-    StatementKind,
-    Use,
+from nbpipe.api.live_names import (
+    BoundNames,
+    FlowOf,
+    computed_names,
+    replayed_cells,
+    replayed_names,
+    setup_names,
 )
-from nbpipe.model.names import StepName, Variable, is_state, spoken
-from nbpipe.model.notebook import Cell, Notebook, RandomPolicy, Role
-from nbpipe.model.pipeline import Fragment, FragmentKind, Pipeline, Step
+from nbpipe.api.live_notebook import NotebookFile, OpenNotebook, is_step, is_tagged_as_step
+from nbpipe.api.live_order import KernelHistory
+from nbpipe.api.live_ready import StoredCells
+from nbpipe.dataflow.analyze import analyze
+from nbpipe.errors import NbpipeError, NotFoundError
+from nbpipe.kernel.live_exchange import Advice, Executed, Kept, Offer, Question, ReadyResult
+from nbpipe.model.effects import LearnedEffects
+from nbpipe.model.flow import CellFlow
+from nbpipe.model.names import RunId, StepName, Variable, is_state, spoken
+from nbpipe.model.notebook import Cell
+from nbpipe.model.pipeline import Fragment, Pipeline, Step
 from nbpipe.model.run import KeyParts, Run, RunState, StepResult, StepRun, StepState
-from nbpipe.notebook.parse import parse_notebook
-from nbpipe.notebook.tags import TagError, parse_magic
 from nbpipe.runner.cell_outputs import CellOutputs, Json, decode_cell_outputs, encode_cell_outputs
 from nbpipe.runner.environment_of import EnvironmentProbe
-from nbpipe.runner.interpreters import OWN_KERNELS
 from nbpipe.runner.keys import KeyMaker
 from nbpipe.runner.request import new_run_id, output_limit_from_environment
 from nbpipe.runner.reuse import ResultFinder, notes_on
 from nbpipe.runner.streams import StreamCollector
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
-from nbpipe.workspace import Workspace, effects_path, open_workspace
-
-_REPLAYED: Final = frozenset({StatementKind.IMPORT, StatementKind.DEFINITION})
-
-_FlowOf: TypeAlias = Callable[[str], CellFlow]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opened:
-    """The notebook as it is now; the stamp tells when it is no longer."""
-
-    stamp: tuple[object, ...]
-    workspace: Workspace
-    notebook: Notebook
-
-    def cell_of(self, name: str, source: str) -> Cell | None:
-        """Find a cell by its id, or else by its source, if there is one like it."""
-        same = [cell for cell in self.notebook.code_cells if _same(cell.source, source)]
-        if name:
-            return next((cell for cell in same if cell.id == name), None) or (
-                same[0] if len(same) == 1 else None
-            )
-        return same[0] if len(same) == 1 else None
+from nbpipe.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,10 +62,13 @@ class LiveNotebook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._file = NotebookFile(path)
         self._executed: list[Executed] = []
-        self._opened: _Opened | None = None
         self._pending: _Pending | None = None
         self._flows: dict[str, CellFlow] = {}
+        self._store: tuple[object, ArtifactStore] | None = None
+        self._run: tuple[object, RunId] | None = None
+        self._ready_to_reuse: tuple[_Pending, StoredStep] | None = None
 
     def advise(self, question: Question) -> Advice:
         """Say what a cell that is about to run is to the pipeline.
@@ -102,13 +77,13 @@ class LiveNotebook:
             NbpipeError: the notebook cannot be opened.
         """
         self._executed += question.executed
-        opened = self._open(question)
+        self._note_reuse(question.executed)
+        opened = self._file.open(question.cell, question.source)
         cell = opened.cell_of(question.cell, question.source)
         pipeline = opened.workspace.compilation.pipeline
-        is_step = cell is not None and _is_step(cell)
-        if cell is None and _is_tagged(question.source):
+        if cell is None and is_tagged_as_step(question.source):
             return Advice(objection="save the notebook, so that its file has this cell")
-        if cell is None or (not is_step and pipeline is None):
+        if cell is None or (not is_step(cell) and pipeline is None):
             return Advice()
         if pipeline is None:
             return Advice(
@@ -116,11 +91,11 @@ class LiveNotebook:
                 objection=f"{self._path.name} cannot be compiled; see nbpipe compile --check",
             )
         known = Advice(
-            replayed=cell.id in _replayed_cells(pipeline),
-            defines=tuple(sorted({*_replayed_names(pipeline, cell, self._flow)})),
+            replayed=cell.id in replayed_cells(pipeline),
+            defines=tuple(sorted({*replayed_names(pipeline, cell, self._flow)})),
         )
         step = next((each for each in pipeline.steps if cell.id in each.cells), None)
-        if not is_step or step is None:
+        if not is_step(cell) or step is None:
             return known
         return self._about_step(opened, pipeline, step, cell, known)
 
@@ -142,40 +117,27 @@ class LiveNotebook:
         if unforeseen:
             called = spoken(unforeseen[0]) if is_state(unforeseen[0]) else f"'{unforeseen[0]}'"
             return Kept(objection=f"the step changed {called}, which its code does not show")
-        store = pending.workspace.open_store()
-        try:
+        with self._store_of(pending.workspace) as store:
             self._commit(store, pending, offer)
-        finally:
-            store.close()
         return Kept()
 
-    # ------------------------------------------------------------------------ the notebook
-
-    def _open(self, question: Question) -> _Opened:
-        """Give the notebook as it is on disk, with the cell that runs as it is in the kernel."""
-        opened = self._opened
-        if opened is None or opened.stamp != self._stamp(opened.workspace):
-            workspace = open_workspace(self._path)
-            opened = self._opened = _opened(self._stamp(workspace), workspace)
-        known = {cell.id: cell for cell in opened.notebook.code_cells}
-        unsaved = known.get(question.cell) if question.cell else None  # type: ignore[call-overload]
-        if unsaved is None or _same(unsaved.source, question.source):
-            return opened
-        notebook = dict(opened.workspace.notebook)
-        notebook["cells"] = [
-            {**each, "source": question.source} if each.get("id") == question.cell else each
-            for each in notebook["cells"]  # type: ignore[attr-defined]
-        ]
-        changed = replace(opened.workspace, notebook=notebook).with_learned(LearnedEffects())
-        return _opened(opened.stamp, changed)
-
-    def _stamp(self, workspace: Workspace) -> tuple[object, ...]:
-        """Give what changes with the notebook, and with what runs find out about its steps."""
-        learned = effects_path(workspace.store_path, workspace.effects_name)
-        return tuple(
-            (facts.st_mtime_ns, facts.st_size) if path.exists() and (facts := path.stat()) else None
-            for path in (self._path, learned)
-        )
+    @contextmanager
+    def _store_of(self, workspace: Workspace) -> Iterator[ArtifactStore]:
+        """Give the store, which stays open from cell to cell as long as nothing goes wrong."""
+        kept, self._store = self._store, None
+        place = _file_of(workspace.store_path)
+        if kept is not None and (place is None or kept[0] != place):
+            kept[1].close()  # Somebody deleted it, or made another one.
+            kept = None
+        store = kept[1] if kept is not None else workspace.open_store()
+        try:
+            yield store
+        except BaseException:
+            store.close()
+            raise
+        place = _file_of(store.root)
+        if place is not None:
+            self._store = (place, store)
 
     def _flow(self, source: str) -> CellFlow:
         if source not in self._flows:
@@ -185,23 +147,23 @@ class LiveNotebook:
     # --------------------------------------------------------------------------- the step
 
     def _about_step(
-        self,
-        opened: _Opened,
-        pipeline: Pipeline,
-        step: Step,
-        cell: Cell,
-        known: Advice,
+        self, opened: OpenNotebook, pipeline: Pipeline, step: Step, cell: Cell, known: Advice
     ) -> Advice:
         workspace = opened.workspace
         place = step.cells.index(cell.id)
         advice = replace(known, step=step.name, place=place, cells=len(step.cells))
-        # What the step's own cells did just before is part of the step.
-        executed = self._executed[: len(self._executed) - place]
-        objection = self._objection(opened, pipeline, step, executed)
+        history = KernelHistory(
+            opened=opened,
+            pipeline=pipeline,
+            step=step,
+            # What the step's own cells did just before is part of the step.
+            executed=self._executed[: len(self._executed) - place],
+            flow=self._flow,
+        )
+        objection = history.objection()
         if objection:
             return replace(advice, objection=objection)
-        store = workspace.open_store()
-        try:
+        with self._store_of(workspace) as store:
             keys = KeyMaker(
                 {parameter.name: parameter.default for parameter in pipeline.parameters},
                 EnvironmentProbe(pipeline, directory=workspace.directory, store=store.root),
@@ -216,159 +178,73 @@ class LiveNotebook:
             missing = _add_upstream(pipeline, step, keys, finder)
             if missing:
                 return replace(
-                    advice, objection=f"step '{missing}', which comes before it, has no result"
+                    advice,
+                    objection=f"step '{missing}', which comes before it, has no result",
+                    is_consequence=True,
                 )
             finding = finder.find([step])[step.name]
-            streams = _streams(opened, pipeline, step, executed)
-            inputs = keys.inputs_of(step)
-            read, written = _names_not_bound_first(step, self._flow)
+            streams = history.streams()
             begun = self._pending
             if not (place and begun and (begun.step, begun.key) == (step, finding.key)):
                 self._pending = _Pending(
                     workspace=workspace, step=step, keys=keys, key=finding.key, streams=streams
                 )
-            wanted = step.cache and not (cell.tag is not None and cell.tag.options.force)
-            ready = (
-                self._ready(store, opened, cell, finding.stored)
-                if finding.stored is not None and wanted and len(step.cells) == 1
-                else None
-            )
-            if ready is not None and finding.stored is not None:
-                unknown = [n for n in finding.stored.changed if not self._knows(workspace, step, n)]
-                ready = None if unknown else ready
+            ready = self._ready(store, opened, step, place, finding.stored)
+            if ready and self._pending and finding.stored:
+                self._ready_to_reuse = (self._pending, finding.stored)
             return replace(
-                advice,
+                self._with_needs(advice, opened, pipeline, step, keys),
                 key=finding.key.key,
-                setup=dict(_setup_names(opened, pipeline, step, self._flow)),
-                absent=tuple(sorted(read - {*inputs})),
-                left_over=tuple(sorted(written - {*inputs})),
-                inputs=inputs,
                 streams=streams,
-                required=tuple(o.variable for o in step.outputs if o.required),
-                optional=tuple(o.variable for o in step.outputs if not o.required),
-                definitions=tuple(sorted(step.definitions)),
-                watched_files=tuple(str(workspace.directory / path) for path in step.literal_paths),
                 ready=ready,
                 store=str(store.root),
                 trusted=store.trusted,
             )
-        finally:
-            store.close()
 
-    def _objection(
-        self, opened: _Opened, pipeline: Pipeline, step: Step, executed: Sequence[Executed]
-    ) -> str:
-        """Say why the kernel cannot be taken for that of the step, as far as can be seen here."""
-        if step.fused:
-            return f"it runs as one with {', '.join(step.fused)}"
-        if pipeline.kernel not in OWN_KERNELS:
-            return f"the notebook names the kernel '{pipeline.kernel}', not python3"
-        states = [i.variable for i in step.inputs if is_state(i.variable)]
-        others = [name for name in states if name not in STREAMS]
-        if others:
-            return f"it takes {spoken(others[0])} from an earlier step"
-        setup = _setup_cells(opened, pipeline, step)
-        last: dict[str, int] = {}
-        for number, each in enumerate(executed):
-            found = opened.cell_of(each.cell, each.source)
-            name = found.id if found is not None else each.cell
-            if name:
-                last[name] = number
-        before: tuple[int, Cell] | None = None
-        for cell in setup:
-            ran = last.get(cell.id)
-            if ran is None or not executed[ran].succeeded:
-                return f"cell {cell.number} has not run in this kernel"
-            if not _same(executed[ran].source, cell.source):
-                return f"cell {cell.number} ran with another source than the notebook has"
-            if before is not None and ran < before[0]:
-                return f"cell {cell.number} ran before cell {before[1].number}"
-            before = (ran, cell)
-        return self._disturbance(opened, pipeline, step, executed)
-
-    def _disturbance(
-        self,
-        opened: _Opened,
-        pipeline: Pipeline,
-        step: Step,
-        executed: Sequence[Executed],
-    ) -> str:
-        """Say what other code that ran here may have changed under the step."""
-        names = {name for name, _ in _setup_names(opened, pipeline, step, self._flow)}
-        modules = {
-            str(name)
-            for source in [
-                *(_python_of(opened.cell_of(e.cell, e.source), e.source) for e in executed),
-                *(part.source for part in (*step.setup, *step.body) if isinstance(part, Fragment)),
-            ]
-            for statement in self._flow(source).statements
-            if statement.source.startswith("import ")
-            for name in statement.binds
-        }
-        setup = {cell.id for cell in _setup_cells(opened, pipeline, step)}
-        first = min(step.cell_numbers)
-        for each in executed:
-            found = opened.cell_of(each.cell, each.source)
-            if found is not None and found.id in setup:
-                continue
-            what = f"cell {found.number}" if found is not None else "a cell that is not in the file"
-            states = [name for name in each.states if name not in STREAMS]
-            if states:
-                return f"{what} changed {spoken(states[0])}"
-            is_known = found is not None and found.number < first and _is_step(found)
-            if is_known or _is_of_nbpipe(each.source):
-                continue
-            for statement in self._flow(_python_of(found, each.source)).statements:
-                touched = _touched(statement, names, modules)
-                if touched:
-                    return f"{what} may have changed {touched}"
-        return ""
+    def _with_needs(
+        self, advice: Advice, opened: OpenNotebook, pipeline: Pipeline, step: Step, keys: KeyMaker
+    ) -> Advice:
+        """Add what the step depends on, and what it makes."""
+        inputs = keys.inputs_of(step)
+        names = BoundNames(map(str, step.parameters))
+        parts = [part for part in (*step.setup, *step.body) if isinstance(part, Fragment)]
+        names.follow(each for part in parts for each in self._flow(part.source).statements)
+        computes = _computed(opened, step, self._flow)
+        made = {*computes[-1]} | {str(each.variable) for each in step.outputs}
+        directory = opened.workspace.directory
+        return replace(
+            advice,
+            setup=dict(setup_names(opened.notebook, pipeline, step, self._flow)),
+            absent=tuple(sorted(names.read_first - {*inputs})),
+            computes=computes,
+            left_over=tuple(sorted(made - names.bound - {*inputs})),
+            inputs=inputs,
+            required=tuple(o.variable for o in step.outputs if o.required),
+            optional=tuple(o.variable for o in step.outputs if not o.required),
+            definitions=tuple(sorted(step.definitions)),
+            watched_files=tuple(str(directory / path) for path in step.literal_paths),
+        )
 
     def _ready(
-        self, store: ArtifactStore, opened: _Opened, cell: Cell, stored: StoredStep
+        self,
+        store: ArtifactStore,
+        opened: OpenNotebook,
+        step: Step,
+        place: int,
+        stored: StoredStep | None,
     ) -> ReadyResult | None:
-        """Give what takes the place of running the cell; None where something would be lacking."""
-        if stored.cells is None:
+        if stored is None or stored.cells is None or not step.cache:
             return None
-        shown = decode_cell_outputs(store.blobs.read(stored.cells))
-        if shown.widgets or len(shown.body) != 1 or shown.body[0] is None:
+        if not all(self._knows(opened.workspace, step, name) for name in stored.changed):
             return None
-        states = [n for n in stored.outputs if is_state(n) and n not in STREAMS]
-        statements = self._flow(cell.body).statements
-        run = [s for s in statements if s.kind in _REPLAYED]
-        computed = {n for s in statements if s not in run for n in s.binds}
-        needs = {e.name for s in run for e in s.events if isinstance(e, Use) and not e.deferred}
-        opaque = any(
-            isinstance(e, Opaque | StarImport) or (isinstance(e, Delete) and s in run)
-            for s in statements
-            for e in s.events
+        cells = StoredCells(
+            opened=opened,
+            step=step,
+            stored=stored,
+            shown=decode_cell_outputs(store.blobs.read(stored.cells)),
+            flow=self._flow,
         )
-        if states or opaque or needs & computed or computed & {n for s in run for n in s.binds}:
-            return None
-        if run and cell.body.lstrip().startswith("%%"):
-            return None  # They are the magic's business.
-        lacking = computed - {*stored.outputs}
-        readers = {n for c in opened.notebook.code_cells if c != cell for n in self._reads(c)}
-        if lacking - {*stored.unbound} and ("*" in readers or readers & lacking):
-            return None
-        return ReadyResult(
-            outputs={name: version.value for name, version in stored.outputs.items()},
-            displays=json.dumps(shown.body[0]),
-            lines=tuple(s.line for s in run),
-            unbound=tuple(sorted({*lacking, *stored.unbound})),
-            seconds=stored.seconds,
-            made=stored.created.isoformat(),
-        )
-
-    def _reads(self, cell: Cell) -> Iterator[str]:
-        for statement in self._flow(cell.body).statements:
-            for event in statement.events:
-                if isinstance(event, Use | Mutate):
-                    yield event.name
-                elif isinstance(event, Opaque):
-                    yield "*"
-                elif isinstance(event, Bind) and event.flow is not None:
-                    yield from _names_within(event.flow)
+        return cells.ready(place)
 
     # ------------------------------------------------------------------------- the result
 
@@ -379,7 +255,7 @@ class LiveNotebook:
         return workspace.with_learned(learned).pipeline.runs_like(workspace.pipeline)
 
     def _is_foreseen(self, pending: _Pending, name: Variable) -> bool:
-        return not is_state(name) and self._knows(pending.workspace, pending.step, name)
+        return self._knows(pending.workspace, pending.step, name)
 
     def _commit(self, store: ArtifactStore, pending: _Pending, offer: Offer) -> None:
         step, report, keys = pending.step, offer.report, pending.keys
@@ -400,19 +276,10 @@ class LiveNotebook:
             trace=report.trace,
         )
         observed = keys.observed(step, result.trace, started)
-        run = Run(
-            id=new_run_id(started),
-            pipeline=pending.workspace.pipeline.name,
-            state=RunState.RUNNING,
-            parameters={p.name: p.default for p in pending.workspace.pipeline.parameters},
-            started=started,
-            source=pending.workspace.pipeline.source,
-            notebook=self._path.name,
-        )
-        store.begin_run(run)
+        run = self._run_of(store, pending.workspace.pipeline)
         store.commit_step(
             StepRun(
-                run=run.id,
+                run=run,
                 step=step.name,
                 state=StepState.SUCCEEDED,
                 key=keys.key_after(step, pending.key, result),
@@ -429,29 +296,83 @@ class LiveNotebook:
             changed={*result.changed, *pending.workspace.learned.changes.get(step.own, ())},
             observed=observed,
         )
-        store.finish_run(run.id, RunState.SUCCEEDED, finished=datetime.now(UTC))
+        store.finish_run(run, RunState.SUCCEEDED, finished=datetime.now(UTC))
         keys.save()
 
+    def _note_reuse(self, executed: Sequence[Executed]) -> None:
+        """Let a result that took the place of a cell be among what the kernel's run needs."""
+        ready, self._ready_to_reuse = self._ready_to_reuse, None
+        if ready is None or not any(each.is_reused for each in executed):
+            return
+        pending, stored = ready
+        # What cannot be written can still be read.
+        with suppress(NbpipeError), self._store_of(pending.workspace) as store:
+            run = self._run_of(store, pending.workspace.pipeline)
+            if stored.run == run:
+                return
+            store.record_step(
+                StepRun(
+                    run=run,
+                    step=pending.step.name,
+                    state=StepState.REUSED,
+                    key=pending.key,
+                    started=datetime.now(UTC),
+                    reason="reused in a notebook",
+                    outputs=stored.outputs,
+                    unbound=stored.unbound,
+                    cells=stored.cells,
+                    cell_numbers=pending.step.cell_numbers,
+                    observed=stored.observed.parts,
+                )
+            )
+            store.finish_run(run, RunState.SUCCEEDED, finished=datetime.now(UTC))
 
-def _opened(stamp: tuple[object, ...], workspace: Workspace) -> _Opened:
-    notebook, _ = parse_notebook(workspace.notebook, name=workspace.path.stem)
-    return _Opened(stamp=stamp, workspace=workspace, notebook=notebook)
+    def _run_of(self, store: ArtifactStore, pipeline: Pipeline) -> RunId:
+        """Give the run that the record has for this kernel, while the notebook stays as it is."""
+        begun = (store.root, pipeline.name, pipeline.source)
+        if self._run is None or self._run[0] != begun or not _has_run(store, self._run[1]):
+            now = datetime.now(UTC)
+            run = Run(
+                id=new_run_id(now),
+                pipeline=pipeline.name,
+                state=RunState.RUNNING,
+                parameters={each.name: each.default for each in pipeline.parameters},
+                started=now,
+                source=pipeline.source,
+                notebook=self._path.name,
+            )
+            store.begin_run(run)
+            self._run = (begun, run.id)
+        return self._run[1]
 
 
-def _is_tagged(source: str) -> bool:
+def _computed(opened: OpenNotebook, step: Step, flow: FlowOf) -> tuple[tuple[str, ...], ...]:
+    """Give the variables that the step's cells may bind, up to each of them."""
+    by_id = {cell.id: cell for cell in opened.notebook.code_cells}
+    upto: set[str] = set()
+    found = []
+    for name in step.cells:
+        upto |= computed_names(by_id[name], flow)
+        found.append(tuple(sorted(upto)))
+    return tuple(found)
+
+
+def _has_run(store: ArtifactStore, run: RunId) -> bool:
+    """Say whether garbage collection has left a run in the record."""
     try:
-        tag = parse_magic(source.partition("\n")[0])
-    except TagError:
+        store.run(run)
+    except NotFoundError:
         return False
-    return tag is not None and tag.role is Role.STEP
+    return True
 
 
-def _is_step(cell: Cell) -> bool:
-    return cell.tag is not None and cell.tag.role is Role.STEP
-
-
-def _same(source: str, other: str) -> bool:
-    return source.rstrip() == other.rstrip()
+def _file_of(store: Path) -> object:
+    """Give what tells one index of a store from another; None where there is none."""
+    try:
+        facts = (store / "index.db").stat()
+    except OSError:
+        return None
+    return store.resolve(), facts.st_dev, facts.st_ino
 
 
 def _add_upstream(
@@ -466,164 +387,6 @@ def _add_upstream(
                 return before.name
             keys.add_outcome(before.name, stored.outputs)
     return None
-
-
-def _setup_fragments(step: Step) -> list[Fragment]:
-    return [
-        part
-        for part in (*step.setup, *step.body)
-        if isinstance(part, Fragment) and part.kind is FragmentKind.PRELUDE
-    ]
-
-
-def _setup_cells(opened: _Opened, pipeline: Pipeline, step: Step) -> list[Cell]:
-    """Give the cells that the step takes replayed code and parameters from, in notebook order."""
-    wanted = {fragment.cell for fragment in _setup_fragments(step)}
-    wanted |= {each.cell for each in pipeline.parameters if each.name in step.parameters}
-    return [cell for cell in opened.notebook.code_cells if cell.id in wanted - {*step.cells}]
-
-
-def _setup_names(
-    opened: _Opened, pipeline: Pipeline, step: Step, flow: _FlowOf
-) -> Iterator[tuple[str, str]]:
-    """Give the names that the step takes from replayed code, with the source of the last binder."""
-    sources = {cell.id: cell.source for cell in opened.notebook.code_cells}
-    for each in pipeline.parameters:
-        if each.name in step.parameters:
-            yield each.name, sources[each.cell]
-    for fragment in _setup_fragments(step):
-        if fragment.cell not in step.cells:
-            for statement in flow(fragment.source).statements:
-                for name in statement.binds:
-                    yield name, sources[fragment.cell]
-
-
-def _names_not_bound_first(step: Step, flow: _FlowOf) -> tuple[set[str], set[str]]:
-    """Give names that a step may read before it binds them, and outputs it may not bind at all.
-
-    The first may be found in a kernel, such as one that hides a function of Python's own, and have
-    no value in the pipeline; of the others, what was there before may be left.
-    """
-    bound: set[str] = {*step.parameters}
-    free: set[str] = set()
-    within: set[str] = set()
-    outer: list[set[str]] = []
-    fragments = [part for part in (*step.setup, *step.body) if isinstance(part, Fragment)]
-    for statement in [each for part in fragments for each in flow(part.source).statements]:
-        # What a `try` binds its handlers may not find, and both are one branch.
-        has_handlers = any(word in statement.source for word in ("except", "case "))
-        for event in statement.events:
-            match event:
-                case Use(deferred=True):
-                    within.add(event.name)
-                case Use() | Mutate():
-                    free |= {event.name} - bound
-                case Branch():
-                    outer.append({*bound})
-                case Join():
-                    bound = outer.pop() | event.certain
-                case Bind():
-                    if event.flow is not None:
-                        within.update(_names_within(event.flow))
-                    if event.definite and not (outer and has_handlers):
-                        bound.add(event.name)
-                case Delete():
-                    bound.discard(event.name)
-                case _:
-                    pass
-    return free | (within - bound), {str(each.variable) for each in step.outputs} - bound
-
-
-def _replayed_cells(pipeline: Pipeline) -> set[str]:
-    fragments = [part for step in pipeline.steps for part in _setup_fragments(step)]
-    return {each.cell for each in fragments} | {each.cell for each in pipeline.parameters}
-
-
-def _replayed_names(pipeline: Pipeline, cell: Cell, flow: _FlowOf) -> Iterator[str]:
-    """Give the names bound in a cell that some step takes from it without running it."""
-    yield from (each.name for each in pipeline.parameters if each.cell == cell.id)
-    for step in pipeline.steps:
-        for fragment in _setup_fragments(step):
-            if fragment.cell == cell.id:
-                for statement in flow(fragment.source).statements:
-                    yield from statement.binds
-
-
-def _streams(
-    opened: _Opened, pipeline: Pipeline, step: Step, executed: Sequence[Executed]
-) -> tuple[str, ...]:
-    """Name the random streams that stand here where the pipeline has them."""
-    if pipeline.random is not RandomPolicy.CARRY:
-        return ()
-    carried = [str(i.variable) for i in step.inputs if i.variable in STREAMS]
-    setup = {cell.id for cell in _setup_cells(opened, pipeline, step)}
-    seeded: set[str] = set()
-    for each in executed:
-        found = opened.cell_of(each.cell, each.source)
-        if found is not None and found.id in setup and found.tag is None:
-            seeded.update(each.states)
-        else:
-            seeded.difference_update(each.states)
-    return tuple(sorted({*carried} | (seeded & {*STREAMS})))
-
-
-def _touched(statement: Statement, names: set[str], modules: set[str]) -> str:
-    """Give what a statement may change of some names, in words; empty when nothing.
-
-    Calls of functions of a module change settings and streams, which the kernel sees.
-    """
-    if statement.kind is StatementKind.IMPORT and not any(
-        isinstance(event, StarImport) for event in statement.events
-    ):
-        return ""  # Whether the name still stands for the same module, the kernel sees.
-    for event in statement.events:
-        if isinstance(event, StarImport) or (isinstance(event, Opaque) and event.writes):
-            return "anything"
-        if isinstance(event, Mutate) and event.name in modules:
-            if event.stores:
-                return f"'{event.name}'"
-            continue
-        if isinstance(event, Bind | Mutate | Delete) and event.name in names:
-            return f"'{event.name}'"
-        if isinstance(event, Bind) and event.flow is not None:
-            for name in _written_within(event.flow):
-                if name in names:
-                    return f"'{name}'"
-    return ""
-
-
-def _written_within(flow: FunctionFlow | ClassFlow) -> Iterator[str]:
-    for function in _functions(flow):
-        for event in function.events:
-            if isinstance(event, Bind | Mutate | Delete):
-                yield event.name
-            if isinstance(event, Bind) and event.flow is not None:
-                yield from _written_within(event.flow)
-
-
-def _names_within(flow: FunctionFlow | ClassFlow) -> Iterator[str]:
-    for function in _functions(flow):
-        for event in function.events:
-            if isinstance(event, Use | Mutate):
-                yield event.name
-            elif isinstance(event, Bind) and event.flow is not None:
-                yield from _names_within(event.flow)
-
-
-def _functions(flow: FunctionFlow | ClassFlow) -> tuple[FunctionFlow, ...]:
-    return (flow,) if isinstance(flow, FunctionFlow) else tuple(flow.methods.values())
-
-
-def _python_of(found: Cell | None, source: str) -> str:
-    if found is not None:
-        return found.body
-    first, _, rest = source.partition("\n")
-    return rest if first.startswith(tuple(f"%%{role.value}" for role in Role)) else source
-
-
-def _is_of_nbpipe(source: str) -> bool:
-    lines = [line for line in source.splitlines() if line.strip()]
-    return all(line.startswith(("%load_ext nbpipe", "%pipeline")) for line in lines)
 
 
 def _settled(outputs: Sequence[Json]) -> list[Json]:

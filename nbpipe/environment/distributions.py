@@ -52,6 +52,11 @@ class InstalledDistributions:
         """Give the version of a distribution that is installed here."""
         return self._installed.get(distribution)
 
+    @property
+    def all_versions(self) -> dict[str, str]:
+        """Give every distribution that is installed here, with its version."""
+        return dict(self._installed)
+
     @cached_property
     def _installed(self) -> dict[str, str]:
         pairs = (path.stem.split("-") for path in self._metadata_directories)

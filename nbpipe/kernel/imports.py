@@ -49,12 +49,14 @@ class ImportWatch(MetaPathFinder):
         quietly: surrounds the search for a module: the import system lists every directory where
             one could be, which says nothing about the step.
         project_module_loaded: called with each module of the project, once it is loaded.
+        sources: of each module of the project, the source that ran each time it was loaded.
     """
 
     def __init__(self) -> None:
         self.around_installed: Callable[[], Callable[[], None]] = lambda: lambda: None
         self.quietly: Callable[[], AbstractContextManager[None]] = nullcontext
         self.project_module_loaded: Callable[[ModuleType], None] = lambda _module: None
+        self.sources: dict[str, list[bytes]] = {}
         self._waiting: dict[str, list[Callable[[ModuleType], None]]] = {}
         self._standard_library = sysconfig.get_path("stdlib")
         self._is_importing = False
@@ -102,7 +104,7 @@ class ImportWatch(MetaPathFinder):
     def _prepare(self, spec: ModuleSpec) -> None:
         loader = spec.loader
         if type(loader) is SourceFileLoader and self.is_of_project(loader.path):
-            loader = spec.loader = _SourceLoader(spec.name, loader.path)
+            loader = spec.loader = _SourceLoader(spec.name, loader.path, self.sources)
         is_outermost = not self._is_importing and _is_installed(spec.origin)
         is_watched = is_outermost or isinstance(loader, _SourceLoader)
         if loader is not None and (is_watched or spec.name in self._waiting):
@@ -128,10 +130,16 @@ class ImportWatch(MetaPathFinder):
 
 
 class _SourceLoader(SourceFileLoader):
+    def __init__(self, fullname: str, path: str, sources: dict[str, list[bytes]]) -> None:
+        super().__init__(fullname, path)
+        self._sources = sources
+
     @_in_importlib
     def get_code(self, fullname: str) -> CodeType:
         path = self.get_filename(fullname)
-        return self.source_to_code(self.get_data(path), path)
+        source = self.get_data(path)
+        self._sources.setdefault(fullname, []).append(source)
+        return self.source_to_code(source, path)
 
 
 class _WatchedLoader(Loader):

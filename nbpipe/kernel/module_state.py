@@ -80,6 +80,15 @@ class ModuleStates:
 
         WATCH.after_import(module_name, set_entries)
 
+    def take(self, name: str, entries: Mapping[str, Any]) -> None:
+        """Take entries of a module for what earlier steps left: they are set already."""
+        self._restored[name.removeprefix(PREFIX)] = entries
+
+    def reading(self, name: str) -> Mapping[str, object] | None:
+        """Give the data of a module, by entry; None if it is not loaded."""
+        module = sys.modules.get(name.removeprefix(PREFIX))
+        return None if module is None else dict(_entries(module))
+
     def changed(self) -> Iterator[str]:
         """Name the modules whose data the step changed."""
         for module in project_modules():
@@ -166,15 +175,28 @@ def _names_of(value: object, names: Mapping[str, Any]) -> list[str]:
 
 def project_modules() -> list[ModuleType]:
     """Give the modules that are loaded and came neither with Python nor with a distribution."""
-    return [
-        module
-        for name, module in sorted(sys.modules.items())
-        if WATCH.is_loaded(name)
-        and isinstance(path := getattr(module, "__file__", None), str)
+    found = []
+    for name, module in list(sys.modules.items()):
+        if _of_others.get(name) is not module and WATCH.is_loaded(name):
+            if _is_of_project(name, module):
+                found.append(module)
+            else:
+                _of_others[name] = module
+    return sorted(found, key=lambda module: module.__name__)
+
+
+# Modules that are not of the project: there are thousands, and they are asked for at each cell.
+_of_others: dict[str, ModuleType] = {}
+
+
+def _is_of_project(name: str, module: ModuleType) -> bool:
+    path = getattr(module, "__file__", None)
+    return (
+        isinstance(path, str)
         and WATCH.is_of_project(path)
         and name not in {"__main__", "__mp_main__"}
         and name.partition(".")[0] != "nbpipe"
-    ]
+    )
 
 
 def _marks(module: ModuleType) -> dict[str, _Mark]:

@@ -63,6 +63,22 @@ class ProcessState:
 
         WATCH.after_import(settings.module, apply)
 
+    def take(self, name: str, state: Any) -> None:  # noqa: ANN401 - as above
+        """Take a state for what earlier steps left: it stands as it should already."""
+        if name.startswith(module_state.PREFIX):
+            self._modules.take(name, state)
+        elif name in self._settings:
+            self._loaded[name] = Changes.from_value(state)
+
+    def reading(self, name: str) -> object:
+        """Give what has another content once the state has changed; None if it is not there."""
+        if name in random_streams.STREAMS:
+            return random_streams.stream_state(name)
+        if name.startswith(module_state.PREFIX):
+            return self._modules.reading(name)
+        settings = self._settings.get(name)
+        return dict(settings.read()) if settings and WATCH.is_loaded(settings.module) else None
+
     def changed(self) -> tuple[str, ...]:
         """Name what the step changed since the mark."""
         found = [name for name in self._present() if self._changes(name)]

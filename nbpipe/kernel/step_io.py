@@ -126,9 +126,14 @@ class StepIo:
             self._state.mark()
             self._note_inputs([v.variable for v in values if not is_state(v.variable)])
 
-    def take(self, names: Iterable[Variable]) -> None:
-        """Take variables that the namespace holds already for the inputs, as they are now."""
+    def take(self, names: Iterable[Variable], states: Mapping[str, Any]) -> None:
+        """Take variables that the namespace holds already for the inputs, as they are now.
+
+        `states` are states of the process as earlier steps left them, which stand so already.
+        """
         with self._problems_reported("input"):
+            for name, state in states.items():
+                self._state.take(name, state)
             self._state.mark()
             self._note_inputs(sorted(names))
 
@@ -148,6 +153,10 @@ class StepIo:
     def changed(self) -> tuple[str, ...]:
         """Name the states of the process that the step has changed so far."""
         return self._state.changed()
+
+    def changed_inputs(self) -> tuple[Variable, ...]:
+        """Name the inputs that the step has changed in place so far."""
+        return tuple(self._changed_inputs())
 
     def save(self, required: Sequence[str], optional: Sequence[str]) -> None:
         """Store what is bound, and report it."""

@@ -33,11 +33,12 @@ def _answer(notebook: LiveNotebook, kind: str, value: object) -> Advice | Kept:
         if kind == Question.__name__:
             return notebook.advise(decode(Question, value))
         return notebook.keep(decode(Offer, value))
-    except NbpipeError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, cells run as ever.
+        message = error.message if isinstance(error, NbpipeError) else f"a defect, {error!r}"
         if kind == Question.__name__:
             # Whether it is a step's cell nobody knows; what is not compiled is kept nowhere.
-            return Advice(objection=error.message)
-        return Kept(objection=error.message)
+            return Advice(objection=message)
+        return Kept(objection=message)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -24,6 +25,7 @@ class LiveHooks(ast.NodeTransformer):
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._environ = dict(os.environ)
+        self._thread = threading.get_ident()
         self._depth = 0
         self._is_off = False
         self._is_interrupted = False
@@ -50,32 +52,44 @@ class LiveHooks(ast.NodeTransformer):
 
     def cell_begins(self, info: Any) -> None:  # noqa: ANN401 - IPython's, and without a type.
         """Do what is to be done before a cell; inside of others, cells are theirs."""
+        if threading.get_ident() != self._thread:
+            self._give_up("cells ran at the same time")
+            return
         self._depth += 1
         self._is_interrupted = False
         if self._depth > 1 or self._cells is None:
             return
         try:
-            self._cells.before(info.cell_id or "", info.raw_cell or "")
+            source = info.raw_cell or ""
+            shell: Any = self._shell
+            python = getattr(info, "transformed_cell", None) or shell.transform_cell(source)
+            self._cells.before(info.cell_id or "", source, python)
         except KeyboardInterrupt:
             self._is_interrupted = True
-            self._turn_off()
+            self._cells.abandon()
         except Exception as error:  # noqa: BLE001 - see the docstring of the class.
-            self._give_up(error)
+            self._give_up(_reason(error))
 
     def cell_ended(self, result: Any) -> None:  # noqa: ANN401 - as above.
         """Do what is to be done after a cell, and get ready after the first."""
-        self._depth = max(0, self._depth - 1)
+        if threading.get_ident() != self._thread:
+            return
+        # An empty cell ends without having begun, and so does the one that loads the extension.
+        is_seen = self._depth > 0
+        self._depth -= is_seen
         if self._depth:
             return
         try:
-            if self._cells is not None:
-                self._cells.after(succeeded=result.success)
-            elif not self._is_off:
+            if self._cells is not None and is_seen:
+                # There is no result of a cell that was cancelled.
+                succeeded = result is not None and result.success and not self._is_interrupted
+                self._cells.after(succeeded=succeeded)
+            elif self._cells is None and not self._is_off:
                 self._start()
         except KeyboardInterrupt:
-            self._turn_off()
+            pass  # Somebody does not want to wait for it: nothing is kept of this cell.
         except Exception as error:  # noqa: BLE001 - as above.
-            self._give_up(error)
+            self._give_up(_reason(error))
 
     def visit(self, node: ast.AST) -> ast.AST:
         """Leave out what need not run; IPython calls this with the tree of each cell."""
@@ -83,12 +97,9 @@ class LiveHooks(ast.NodeTransformer):
             return node
         if self._is_interrupted:
             return ast.parse("raise KeyboardInterrupt")
-        lines = None if self._cells is None else self._cells.statements_to_run
-        if lines is None:
-            return node
-        live_cells = importlib.import_module("nbpipe.magics.live_cells")
-        kept: ast.AST = live_cells.kept_statements(node, lines)
-        return kept
+        if self._cells is not None and self._cells.is_restored:
+            return ast.Module(body=[], type_ignores=[])
+        return node
 
     def _first(self, shell: InteractiveShell) -> int:
         """Give the number that the shell has while its first cell runs."""
@@ -104,13 +115,18 @@ class LiveHooks(ast.NodeTransformer):
         self._cells = live_cells.start(self._shell, path, self._environ, is_late=self._is_late)
         self._is_off = self._cells is None
 
-    def _give_up(self, error: Exception) -> None:
+    def _give_up(self, reason: str) -> None:
+        if self._cells is None and self._is_off:
+            return
         self._turn_off()
-        reason = getattr(error, "message", "") or f"{type(error).__name__}: {error}"
-        text = f"nbpipe: no results of steps are kept or reused any more: {reason}".rstrip(": ")
+        text = f"nbpipe: no results of steps are kept or reused any more: {reason}"
         self._shell.display_pub.publish({"text/plain": text}, {})
 
     def _turn_off(self) -> None:
         cells, self._cells, self._is_off = self._cells, None, True
         if cells is not None:
             cells.close()
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "message", "") or f"{type(error).__name__}: {error}"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Final, TypeVar
+from typing import IO, Final, TypeVar
 
 from nbpipe.magics.command import in_its_own_group
 from nbpipe.wire.codec import decode, encode
@@ -26,26 +26,41 @@ T = TypeVar("T")
 class LostError(Exception):
     """The process does not answer, or what it says is no answer."""
 
+    message = "the process that knows the notebook does not answer; restart the kernel"
+
 
 class LiveProcess:
-    """Asks, and waits for the answer."""
+    """Asks, and waits for the answer.
+
+    Attributes:
+        is_running: false once it was closed; it knows nothing of what it was told then.
+    """
 
     def __init__(self, notebook: Path, environ: Mapping[str, str]) -> None:
+        self._notebook = notebook
+        self._environ = environ
+        self.is_running = False
+        self.start()
+
+    def start(self) -> None:
+        """Begin; again, if it was closed."""
         # `-P`: a file `random.py` beside the notebook must not be imported by nbpipe.
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-P", "-X", "utf8"),
-                *("-m", "nbpipe.magics.live_answers", str(notebook)),
+                *("-m", "nbpipe.magics.live_answers", str(self._notebook)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=notebook.parent,
-            env=dict(environ),
+            cwd=self._notebook.parent,
+            env=dict(self._environ),
             **in_its_own_group(),
         )
+        self.is_running = True
         self._lines: SimpleQueue[bytes] = SimpleQueue()
-        Thread(target=self._read, daemon=True).start()
+        assert self._process.stdout is not None
+        Thread(target=_read, args=(self._process.stdout, self._lines), daemon=True).start()
 
     def ask(self, question: object, answer: type[T]) -> T:
         """Give the answer to a question.
@@ -70,12 +85,13 @@ class LiveProcess:
 
     def close(self) -> None:
         """End the process."""
+        self.is_running = False
         self._process.kill()
         self._process.wait()
 
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        with self._process.stdout as stream:
-            for line in stream:
-                self._lines.put(line)
-        self._lines.put(b"")
+
+def _read(stream: IO[bytes], lines: SimpleQueue[bytes]) -> None:
+    with stream:
+        for line in stream:
+            lines.put(line)
+    lines.put(b"")

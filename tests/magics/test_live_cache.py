@@ -159,6 +159,24 @@ def test_an_unsaved_cell_counts_as_it_is_in_the_kernel(desk):
     assert all_reused(desk.headless()) == ["load", "total"]
 
 
+def test_cells_before_that_are_not_saved_count_as_they_ran(desk):
+    desk.write(*TWO)
+    client = desk.kernel()
+    for number, cell in enumerate(desk.cells, 1):
+        client.run(cell, cell=f"c{number}")
+    definitions, load = TWO[0].replace("3", "5"), TWO[1].replace("[1, 2, 3]", "[4]")
+    said = [
+        lines(client.run(cell, cell=f"c{number}")[1])
+        for number, cell in enumerate([definitions, load, TWO[2]], 2)
+    ]
+    assert said == [[], [], []]
+    assert values_of(client.run("result")[1]) == ["20"]
+    # What the file has is another pipeline.
+    assert all_reused(desk.headless()) == ["load", "total"]
+    desk.write(definitions, load, TWO[2])
+    assert all_reused(desk.headless()) == ["load", "total"]
+
+
 def test_a_cell_that_is_not_in_the_file_asks_once_to_save(desk):
     desk.write(*TWO)
     client, _ = desk.run_all()
@@ -225,12 +243,8 @@ def test_a_helper_that_changed(desk):
     client, _ = desk.run_all()
     client.run("def scaled(x):\n    return x * 1000")
     (line,) = lines(client.run(desk.cells[3])[1])
-    assert "may have changed 'scaled'" in line
+    assert "'scaled' is not what its cell made" in line
     assert values_of(client.run("result")[1]) == ["6000"]
-    # The cell of the definition itself, edited in the kernel, and not in the file.
-    client.run(TWO[0].replace("3", "5"), cell="c2")
-    (line,) = lines(client.run(desk.cells[3])[1])
-    assert "cell 2 ran with another source than the notebook has" in line
     assert all_reused(desk.headless()) == ["load", "total"]
     assert desk.value("result") == 18
 
@@ -277,6 +291,59 @@ def test_a_seeded_stream_goes_on(desk):
     assert "random" in line and "is not what the pipeline gives" in line
 
 
+def test_settings_go_on_from_step_to_step(desk):
+    desk.write(
+        "import numpy as np",
+        "%%step set\nnp.set_printoptions(precision=2)\nx = 1.23456",
+        "%%step shown\ntext = repr(np.array([x]))",
+    )
+    assert desk.run_all()[1] == [[], [], [], []]
+    assert all_reused(desk.headless()) == ["set", "shown"]
+    client, said = desk.run_all()
+    assert said == [[], [], reused("set"), reused("shown")]
+    assert values_of(client.run("np.array([1.23456])")[1]) == ["array([1.23])"]
+    client = desk.kernel()
+    for cell in desk.cells[:3]:
+        client.run(cell)
+    client.run("np.set_printoptions(precision=4)")
+    assert "changed numpy settings" in lines(client.run(desk.cells[3])[1])[0]
+    assert desk.value("text") == "array([1.23])"
+
+
+def test_a_callback_between_two_cells(desk):
+    desk.write("import numpy as np", "%%step shown\ntext = repr(np.array([1.23456]))")
+    client = desk.kernel()
+    for cell in desk.cells[:2]:
+        client.run(cell)
+    # Front ends run code of their own silently, as they call back widgets.
+    client.client.execute("np.set_printoptions(precision=1)", silent=True)
+    client.client.get_shell_msg(timeout=10)
+    assert lines(client.run(desk.cells[2])[1]) == not_kept(
+        "shown", "something between two cells changed numpy settings"
+    )
+
+
+def test_state_that_functions_and_classes_hold(desk):
+    desk.write(
+        "def count(x, seen=[]):\n    seen.append(x)\n    return len(seen)",
+        "class Kinds:\n    known = []",
+        "def learn():\n    Kinds.known.append(1)",
+        "%%step one\nx = count(1)",
+        "%%step two\ny = len(Kinds.known)",
+    )
+    client = desk.kernel()
+    for cell in desk.cells[:4]:
+        client.run(cell)
+    client.run("count(5)")
+    client.run("learn()")
+    assert lines(client.run(desk.cells[4])[1]) == not_kept(
+        "one", "'count' is not what its cell made"
+    )
+    assert lines(client.run(desk.cells[5])[1])[0].startswith(not_kept("two", "")[0])
+    desk.headless()
+    assert (desk.value("x"), desk.value("y")) == (1, 0)
+
+
 def test_a_stream_that_nobody_seeded(desk):
     desk.write("import random", "%%step one\na = random.random()")
     _, said = desk.run_all()
@@ -318,6 +385,72 @@ def test_an_interrupted_step_is_not_kept(desk):
     assert nbpipe.open_store(desk.folder / ".nbpipe").versions() == ()
 
 
+def test_storing_may_be_interrupted(desk):
+    desk.write(
+        "%%step one\nimport time\nclass Slow:\n    def __reduce__(self):\n"
+        "        time.sleep(60)\n        return (Slow, ())\nx = Slow()\n'made'"
+    )
+    client = desk.kernel()
+    client.run(LOAD)
+    reply, messages = client.run(desk.cells[1], interrupt_after=3)
+    assert reply["status"] == "ok"
+    assert values_of(messages)[0] == "'made'"
+    assert lines(messages) == not_kept("one", "storing it was interrupted")
+    # Nothing else is lost.
+    desk.write("%%step one\nx = 1")
+    assert lines(client.run(desk.cells[1])[1]) == []
+    assert all_reused(desk.headless()) == ["one"]
+
+
+def test_a_disk_that_is_full(desk):
+    desk.write("%%step one\nx = bytes(range(256)) * 10_000\nlen(x)", "%%step two\ny = len(x)\ny")
+    client = desk.kernel()
+    client.run(LOAD)
+    client.run(
+        "import resource, signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))"
+    )
+    messages = client.run(desk.cells[1])[1]
+    assert values_of(messages)[0] == "2560000"
+    assert "the result of step 'one' is not kept: Cannot write" in lines(messages)[0]
+    assert values_of(client.run(desk.cells[2])[1])[-1] == "2560000"
+
+
+def test_a_notebook_that_is_gone_or_damaged(desk):
+    desk.write(*TWO)
+    client, _ = desk.run_all()
+    desk.path.unlink()
+    messages = client.run(desk.cells[2])[1]
+    assert "no result of a step is kept: There is no file" in lines(messages)[0]
+    assert values_of(messages)[-1] == "3"
+    desk.path.write_text("{")
+    assert "demo.ipynb cannot be compiled" in lines(client.run(desk.cells[2])[1])[0]
+    desk.write(*TWO)
+    assert lines(client.run(desk.cells[2])[1]) == reused("load")
+
+
+def test_a_value_that_only_the_display_is_kept_of(desk):
+    desk.write("%%step one\nx = 20\nx + 1", "%%step two\ny = [x]\ny")
+    # Runs keep no values but those of variables.
+    desk.headless()
+    client, said = desk.run_all()
+    assert said == [[], reused("one"), reused("two")]
+    assert values_of(client.run("Out[2], Out[3], Out[3] is y")[1]) == [
+        "(<not kept: run the cell with --force for its value>, [20], True)"
+    ]
+
+
+def test_an_empty_cell_between_cells_of_a_step(desk):
+    desk.write(
+        "%%step both\ndata = [1]", "%%step both\ndata.append(2)", "%%step end\nend = len(data)"
+    )
+    client = desk.kernel()
+    said = [lines(client.run(cell)[1]) for cell in (*desk.cells[:2], "", " ", *desk.cells[2:])]
+    assert said == [[]] * 6
+    desk.headless("--force")
+    assert desk.value("end") == 2
+
+
 def test_a_step_of_several_cells(desk):
     desk.write(
         "%%step both\ndata = [1]\nprint('first')",
@@ -326,11 +459,14 @@ def test_a_step_of_several_cells(desk):
     )
     assert desk.run_all()[1] == [[], [], [], []]
     assert all_reused(desk.headless()) == ["both", "end"]
-    # A kernel between its cells would have what only the last one makes: it runs.
     client, said = desk.run_all()
-    assert said == [[], [], [], reused("end")]
+    assert said == [[], reused("both"), reused("both"), reused("end")]
+    # Between its cells, variables are what the first one left.
+    client = desk.kernel()
+    client.run(LOAD)
+    assert lines(client.run(desk.cells[1])[1]) == reused("both")
+    assert values_of(client.run("data")[1]) == ["[1]"]
     # Something between its cells.
-    client.run(desk.cells[1])
     client.run("data.append(50)")
     (line,) = lines(client.run(desk.cells[2])[1])
     assert "its first cell did not run just before" in line
@@ -385,11 +521,55 @@ def test_a_file_that_changed_is_read_anew(desk):
     assert desk.value("x") == "22"
 
 
-def test_a_module_of_the_project_is_not_trusted(desk):
-    (desk.folder / "mine.py").write_text("def f():\n    return 1\n")
+def test_a_module_of_the_project_counts_as_long_as_it_is_what_was_imported(desk):
+    module = desk.folder / "mine.py"
+    module.write_text("def f():\n    return 1\n")
     desk.write("import mine", "%%step one\nx = mine.f()")
-    _, said = desk.run_all()
-    assert said[2] == not_kept("one", "module 'mine' may have changed since it was imported")
+    assert desk.run_all()[1] == [[], [], []]
+    assert all_reused(desk.headless()) == ["one"]
+    client, said = desk.run_all()
+    assert said == [[], [], reused("one")]
+    module.write_text("def f():\n    return 22\n")
+    assert lines(client.run(desk.cells[2])[1]) == not_kept(
+        "one", "module 'mine' changed since it was imported"
+    )
+    client.run("import importlib\nimportlib.reload(mine)")
+    assert lines(client.run(desk.cells[2])[1]) == not_kept(
+        "one", "module 'mine' was loaded more than once"
+    )
+    desk.headless()
+    assert desk.value("x") == 22
+
+
+def test_data_of_a_module_goes_on_from_step_to_step(desk):
+    (desk.folder / "mine.py").write_text("n = [0]\ndef f():\n    n[0] += 1\n    return n[0]\n")
+    desk.write("import mine", "%%step one\nx = mine.f()", "%%step two\ny = mine.f()")
+    # What no code shows, runs find out.
+    said = desk.run_all()[1]
+    assert said[2] == not_kept(
+        "one", "the step changed data of module mine, which its code does not show"
+    )
+    desk.headless()
+    client, said = desk.run_all()
+    assert said == [[], [], reused("one"), reused("two")]
+    assert values_of(client.run("x, y, mine.n")[1]) == ["(1, 2, [2])"]
+    client.run("mine.n[0] = 100")
+    assert lines(client.run(desk.cells[3])[1]) == not_kept(
+        "two", "cell 4 changed data of module mine"
+    )
+
+
+def test_another_version_that_was_installed_meanwhile(desk):
+    site = desk.folder / "site-packages"
+    (site / "thing-1.0.dist-info").mkdir(parents=True)
+    desk.write("%%step one\nx = 1")
+    client = desk.kernel(PYTHONPATH=os.pathsep.join([str(site), *filter(None, sys.path)]))
+    client.run(LOAD)
+    assert lines(client.run(desk.cells[1])[1]) == []
+    (site / "thing-1.0.dist-info").rename(site / "thing-2.0.dist-info")
+    assert lines(client.run(desk.cells[1])[1]) == not_kept(
+        "one", "another version of thing was installed since this kernel started"
+    )
 
 
 def test_names_that_are_not_stored_are_not_older_ones(desk):
@@ -398,7 +578,8 @@ def test_names_that_are_not_stored_are_not_older_ones(desk):
     client = desk.kernel()
     client.run(LOAD)
     client.run("scratch = 'old'")
-    assert lines(client.run(desk.cells[1])[1]) == reused("one")
+    (line,) = lines(client.run(desk.cells[1])[1])
+    assert ", without scratch; %%step one --force to run" in line
     assert client.run("scratch")[0]["ename"] == "NameError"
     # Where another cell of the notebook wants it, the step runs.
     desk.write(*desk.cells[1:], "scratch")
@@ -496,3 +677,34 @@ def test_other_names_of_what_a_step_changes(desk):
     client, said = desk.run_all()
     assert said == [[], reused("one"), [], [], []]
     assert values_of(client.run("ys")[1]) == ["[1, 2]"]
+
+
+def test_one_run_stands_for_what_a_kernel_did(desk):
+    desk.write(*TWO, "%%step end\nend = result + 1")
+    client, _ = desk.run_all()
+    client.run(desk.cells[3])
+    client.run("1")
+    client, _ = desk.run_all()
+    client.run("1")
+    store = nbpipe.open_store(desk.folder / ".nbpipe")
+    found = [
+        (str(run.state), {str(step.step): str(step.state) for step in run.steps})
+        for run in store.runs()
+    ]
+    assert found == [
+        ("succeeded", dict.fromkeys(("load", "total", "end"), "reused")),
+        # What it reused of its own is what it made.
+        ("succeeded", dict.fromkeys(("load", "total", "end"), "succeeded")),
+    ]
+
+
+def test_what_follows_from_a_step_without_a_result_is_said_once(desk):
+    desk.write(
+        "import random",
+        "%%step one\nx = random.random()",
+        "%%step two\ny = x",
+        "%%step three\nz = x",
+    )
+    _, said = desk.run_all()
+    assert "which does not stand where the pipeline has it" in said[2][0]
+    assert said[3:] == [not_kept("two", "step 'one', which comes before it, has no result"), []]

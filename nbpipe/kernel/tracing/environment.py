@@ -11,7 +11,7 @@ import os
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum, auto
 from pathlib import Path
 from types import FrameType
@@ -50,34 +50,53 @@ class _Listing(threading.local):
 
 
 class EnvironmentReads:
-    """Notes reads of environment variables, by exchanging the class of `os.environ`."""
+    """Notes reads of environment variables: exchanges the dict below `os.environ`, and its class.
+
+    The dict, because what stands between `os.environ` and the author would stand in the traceback
+    of a `KeyError`; of a read below it, `os.environ` itself makes its own.
+    """
 
     def __init__(self) -> None:
         self.digests: dict[str, Digest | None] = {}
         self._written: set[str] = set()
         self._thread = _Listing()
-        self._classes: list[tuple[Any, type]] = []
+        self._undo: list[Callable[[], None]] = []
         self._standard_library = tuple(
             sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")
         )
 
     def start(self) -> None:
         """Begin to note."""
+        # `os.environ` and `os.environb` share one dict.
+        plain: dict[Any, Any] = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+        watched = self._watched_dict(plain)
         for mapping in (os.environ, getattr(os, "environb", None)):
             if mapping is not None and type(mapping) is os._Environ:  # noqa: SLF001
-                self._classes.append((mapping, type(mapping)))
-                mapping.__class__ = self._watched(type(mapping))
+                self._exchange(mapping, plain, watched)
 
     def stop(self) -> None:
         """Note nothing any more."""
-        while self._classes:
-            mapping, original = self._classes.pop()
-            mapping.__class__ = original
+        while self._undo:
+            self._undo.pop()()
 
-    def _watched(self, original: Any) -> Any:  # noqa: ANN401 - a class, to be derived from.
+    def _exchange(self, mapping: Any, plain: dict[Any, Any], watched: dict[Any, Any]) -> None:  # noqa: ANN401 - `os.environ`.
+        original = type(mapping)
+        mapping.__class__ = self._watched_class(original)
+        mapping._data = watched  # noqa: SLF001
+
+        def undo() -> None:
+            mapping.__class__ = original
+            if mapping._data is watched:  # noqa: SLF001
+                plain.clear()
+                plain.update(dict.items(watched))
+                mapping._data = plain  # noqa: SLF001
+
+        self._undo.append(undo)
+
+    def _watched_dict(self, plain: dict[Any, Any]) -> dict[Any, Any]:
         reads = self
 
-        class Watched(original):  # type: ignore[misc]
+        class Watched(dict[Any, Any]):
             def __getitem__(self, name: Any) -> Any:  # noqa: ANN401 - str or bytes.
                 reads.note_read(name, sys._getframe(1))  # noqa: SLF001
                 return super().__getitem__(name)
@@ -90,6 +109,12 @@ class EnvironmentReads:
                 super().__delitem__(name)
                 reads.note_write(name)
 
+        return Watched(plain)
+
+    def _watched_class(self, original: Any) -> Any:  # noqa: ANN401 - a class, to be derived from.
+        reads = self
+
+        class Watched(original):  # type: ignore[misc]
             def __iter__(self) -> Iterator[Any]:
                 return reads.each(super().__iter__(), sys._getframe(1))  # noqa: SLF001
 
