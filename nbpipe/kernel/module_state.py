@@ -85,9 +85,9 @@ class ModuleStates:
         self._restored[name.removeprefix(PREFIX)] = entries
 
     def reading(self, name: str) -> Mapping[str, object] | None:
-        """Give the data of a module, by entry; None if it is not loaded."""
+        """Give the data of a module, by place; None if it is not loaded."""
         module = sys.modules.get(name.removeprefix(PREFIX))
-        return None if module is None else dict(_entries(module))
+        return None if module is None else places_in(module)
 
     def changed(self) -> Iterator[str]:
         """Name the modules whose data the step changed."""
