@@ -171,7 +171,7 @@ def _fuse_around_unstorable(
 ) -> None:
     for draft in linker.drafts.values():
         for name, binding in draft.inputs.items():
-            if name in unstorable.get(binding.step, ()):
+            if binding.unstorable or name in unstorable.get(binding.step, ()):
                 findings.add(
                     "NBP223",
                     f"{name!r} cannot be stored, so step {draft.name!r}, which reads it, runs as "
