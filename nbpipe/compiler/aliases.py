@@ -88,6 +88,10 @@ class Aliases:
                         changed |= {other, *self._of(other)}
         return frozenset(changed)
 
+    def inside(self, name: Variable) -> frozenset[Variable]:
+        """Give the names of what the object of `name` holds."""
+        return frozenset(self._inside(name) - {name})
+
     def _of(self, name: Variable) -> set[Variable]:
         return self._peers.get(name, set())
 

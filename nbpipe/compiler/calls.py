@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from nbpipe.compiler.draft import DataBinding
 from nbpipe.compiler.namespace import Namespace, is_stateful
+from nbpipe.dataflow.mutations import GENERATOR
 from nbpipe.dataflow.settings import (
     RANDOM_STREAMS,
     draws_in_library,
@@ -42,6 +43,11 @@ _MAKING: Final = ("__new__", "__init__", "__set_name__")
 
 # Calls inside calls are followed this deep: recursion ends somewhere, and so do we.
 _MOST_NESTED: Final = 12
+
+# Functions and methods that call their first argument with the others, or what is in them. Methods
+# such as `apply` are not among them: what they pass are copies.
+_CALLING: Final = frozenset({"map", "filter"})
+_CALLING_METHODS: Final = frozenset({"pipe"})
 
 # Functions whose call is seen by whoever looks at a cell.
 _SHOWING: Final = frozenset({"print", "display", "input", "open", "next", "warnings.warn"})
@@ -76,6 +82,10 @@ class Calls:
         for name in sorted(call.receiver.union(*arguments)):
             if is_stateful(self._names.lookup(name)):
                 yield Mutate(name=name, line=call.line)
+                # Whatever goes through another iterator uses that up.
+                for inner in sorted(self._names.aliases.inside(name)):
+                    if is_stateful(self._names.lookup(inner)):
+                        yield Mutate(name=inner, line=call.line)
         if self._is_closure(call.function):
             yield Mutate(name=Variable(call.function), line=call.line)
         yield from self._run_callees(call, depth=0, followed=set())
@@ -192,6 +202,8 @@ class Calls:
         if not origin.calls:
             return origin
         shares, part_of, holds = set(origin.shares), set(origin.part_of), set(origin.holds)
+        same, keeps = set(origin.same), set(origin.keeps)
+        maker = origin.maker
         for call in origin.calls:
             match self._names.flow_of(call.function):
                 case FunctionFlow(returns=returns) as function:
@@ -199,18 +211,24 @@ class Calls:
                     shares |= _substituted(returns.shares, passed)
                     part_of |= _substituted(returns.part_of, passed)
                     holds |= _substituted(returns.holds, passed)
+                    same |= _substituted(returns.same, passed)
+                    keeps |= _substituted(returns.keeps, passed)
+                    maker = GENERATOR if function.generates else maker
                 case ClassFlow(methods={"__init__": init}):
                     passed = _passed(init, call, (frozenset(), *call.positional))
                     for event in init.events:
                         if isinstance(event, Mutate):
                             holds |= _substituted(event.adds, passed)
+                            keeps |= _substituted(event.keeps, passed)
                 case _:
                     pass
         return Origin(
             shares=frozenset(shares),
             part_of=frozenset(part_of),
             holds=frozenset(holds),
-            maker=origin.maker,
+            same=frozenset(same),
+            keeps=frozenset(keeps),
+            maker=maker,
         )
 
     def keeper(self, origin: Origin) -> FunctionFlow | None:
@@ -241,17 +259,39 @@ class Calls:
                     found.append((function, _passed(function, call, call.positional)))
                 case ClassFlow(methods={"__init__": init}):
                     found.append((init, _passed(init, call, (frozenset(), *call.positional))))
-                case _:
-                    pass
+                case None:
+                    # An object that is called: `count()` after `count = Counting()`.
+                    called = frozenset({Variable(call.function)} if call.function else ())
+                    if self._names.objects(called):
+                        for method in self._names.methods_named("__call__"):
+                            yield method
+                            arguments = (called, *call.positional)
+                            found.append((method, _passed(method, call, arguments)))
         if call.method and self._names.objects(call.receiver):
             for method in self._names.methods_named(call.method):
                 yield method
                 found.append((method, _passed(method, call, (call.receiver, *call.positional))))
+        found += self._handed_over(call)
         for callee, passed in found:
             this = (id(callee), frozenset(passed.items()))
             if this not in followed:
                 followed.add(this)
                 yield from self._run(callee, passed, call.line, depth=depth, followed=followed)
+
+    def _handed_over(self, call: Call) -> Iterator[tuple[FunctionFlow, _Passed]]:
+        """Give functions that a call gets to call, with what it passes: `map(f, frames)`."""
+        if call.function in _CALLING:
+            functions, passed_on = call.positional[:1], call.positional[1:]
+        elif call.method in _CALLING_METHODS:
+            functions, passed_on = call.positional[:1], (call.receiver, *call.positional[1:])
+        else:
+            return
+        for name in sorted(frozenset().union(*functions)):
+            match self._names.flow_of(name):
+                case FunctionFlow() as function:
+                    yield function, _passed(function, call, passed_on)
+                case _:
+                    pass
 
     def _run(
         self,
@@ -268,10 +308,15 @@ class Calls:
         for event in flow.events:
             match event:
                 case Mutate() if event.name.startswith("<"):
-                    adds = _substituted(event.adds, passed)
                     for name in sorted(passed.get(event.name, ())):
                         yield Mutate(
-                            name=name, line=line, deep=True, certain=event.certain, adds=adds
+                            name=name,
+                            line=line,
+                            deep=True,
+                            certain=event.certain,
+                            adds=_substituted(event.adds, passed),
+                            keeps=_substituted(event.keeps, passed),
+                            puts=_substituted(event.puts, passed),
                         )
                 case Mutate() if any(added.startswith("<") for added in event.adds):
                     adds = _substituted(event.adds, passed)
@@ -293,8 +338,12 @@ class Calls:
 def _passed(flow: FunctionFlow, call: Call, positional: Iterable[Names]) -> _Passed:
     """Match arguments with parameters; what is left over may be any of them."""
     passed: dict[str, Names] = {}
-    for parameter, names in zip(flow.parameters, positional, strict=False):
-        passed[f"<{parameter}>"] = names
+    for position, names in enumerate(positional):
+        if position < flow.positional:
+            passed[f"<{flow.parameters[position]}>"] = names
+        elif flow.rest:
+            place = f"<{flow.rest}>"
+            passed[place] = passed.get(place, frozenset()) | names
     for keyword, names in call.keywords:
         if keyword in flow.parameters:
             passed[f"<{keyword}>"] = names

@@ -130,7 +130,7 @@ def fuse_around_unstorable(
     """Have steps fused with the one that makes what cannot be stored for them."""
     for draft in linker.drafts.values():
         for name, binding in draft.inputs.items():
-            if name in unstorable.get(binding.step, ()):
+            if binding.unstorable or name in unstorable.get(binding.step, ()):
                 if is_state(name):
                     message = (
                         f"the {spoken(name)} of step {binding.step!r} cannot be stored, so step "

@@ -67,6 +67,7 @@ class DataBinding:
         carries: definitions that the value may be an instance of, or hold.
         reads: names that functions inside the value read when they are called.
         stateful: the object changes by being used (an iterator, a random generator).
+        unstorable: nobody can store it (a generator), so whoever reads it runs in the same kernel.
         otherwise: what the name stands for when the code that assigns it was skipped.
         kept_by: a function that remembers the object as its result.
     """
@@ -79,6 +80,7 @@ class DataBinding:
     reads: frozenset[Variable] = frozenset()
     flow: FunctionFlow | ClassFlow | None = None
     stateful: bool = False
+    unstorable: bool = False
     otherwise: Binding | None = None
     kept_by: FunctionFlow | None = None
 

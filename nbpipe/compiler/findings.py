@@ -56,7 +56,7 @@ RULES: Final[dict[str, Rule]] = {
     "NBP220": Rule(_WARNING, "a changed module", "The change is made in its own step only; it cannot be repeated safely elsewhere."),
     "NBP221": Rule(_ERROR, "too deep to follow", "Functions that call each other in a very long chain cannot be followed."),
     "NBP222": Rule(_WARNING, "a definition that keeps state", "A function or class changes itself when it is used (an attribute, a mutable default), and several steps use it. Each would have a copy of its own, so they run as one."),
-    "NBP223": Rule(_INFO, "a value that cannot be stored", "A run found that a value which later steps read cannot be stored; so they run as one with the step that makes it."),
+    "NBP223": Rule(_INFO, "a value that cannot be stored", "Later steps read a value that cannot be stored, a generator or what a run found to be so; they run as one with the step that makes it."),
     "NBP218": Rule(_WARNING, "a setting that is not run", "Settings and seeds in an untagged cell count only when the cell holds nothing but setup."),
 }  # fmt: skip
 

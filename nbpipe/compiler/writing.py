@@ -13,7 +13,7 @@ from nbpipe.compiler.calls import Calls
 from nbpipe.compiler.draft import DataBinding, DeletedBinding, Place
 from nbpipe.compiler.namespace import Namespace, is_stateful, is_value
 from nbpipe.compiler.reading import At, StepReader
-from nbpipe.dataflow.mutations import STATEFUL_MAKERS
+from nbpipe.dataflow.mutations import GENERATOR, STATEFUL_MAKERS
 from nbpipe.model.flow import Bind, Delete, FunctionFlow, Mutate, Names, Origin, Use
 from nbpipe.model.names import Variable
 
@@ -45,7 +45,11 @@ class StepWriter:
             carries=carries,
             reads=reads - {name},
             flow=event.flow,
-            stateful=origin.maker.rsplit(".", 1)[-1] in STATEFUL_MAKERS,
+            stateful=origin.maker.rsplit(".", 1)[-1] in STATEFUL_MAKERS
+            or any(is_stateful(names.lookup(other)) for other in origin.same),
+            unstorable=event.definite
+            and not names.in_branch
+            and (origin.maker == GENERATOR or self._is_unstorable(origin.same | origin.keeps)),
             otherwise=None if event.definite else before,
             kept_by=self._calls.keeper(event.origin),
         )
@@ -85,6 +89,9 @@ class StepWriter:
                 flow=flow,
                 stateful=is_stateful(before),
                 kept_by=before.kept_by if isinstance(before, DataBinding) else None,
+                unstorable=self._is_unstorable(
+                    {name, *event.keeps, *event.puts} if name == event.name else {name}
+                ),
             )
             # Not by way of `Namespace.bind`: where the change is skipped, the object is still this.
             names.bindings[name] = changed
@@ -122,6 +129,9 @@ class StepWriter:
             cell=at.cell,
             line=line,
             carries=carries,
+            # It may be the same as before.
+            stateful=is_stateful(self._names.lookup(name)),
+            unstorable=self._is_unstorable([name]),
         )
         self._write(at, name, value)
 
@@ -138,6 +148,13 @@ class StepWriter:
             self._names.bindings[name] = dataclasses.replace(
                 binding, carries=carries, reads=reads - {name}
             )
+
+    def _is_unstorable(self, names: Iterable[Variable]) -> bool:
+        """Say whether one of the names stands for what nobody can store."""
+        return any(
+            isinstance(binding := self._names.lookup(name), DataBinding) and binding.unstorable
+            for name in names
+        )
 
     def _write(self, at: At, name: Variable, binding: DataBinding) -> None:
         self._names.bind(name, binding)

@@ -61,6 +61,11 @@ STORING_METHODS: Final = frozenset(
     set_params register""".split()
 )
 
+# Of those, the ones that keep the very object, not what is in it.
+KEEPING_METHODS: Final = frozenset(
+    "append insert add setdefault appendleft push put enqueue put_nowait".split()
+)
+
 # Methods whose result shares memory with the receiver.
 VIEW_METHODS: Final = frozenset(
     """reshape ravel view squeeze transpose swapaxes diagonal get setdefault
@@ -71,7 +76,8 @@ VIEW_METHODS: Final = frozenset(
 # Functions whose result shares memory with their first argument.
 VIEW_FUNCTIONS: Final = frozenset(
     """asarray asanyarray ascontiguousarray atleast_1d atleast_2d ravel reshape transpose squeeze
-    broadcast_to from_numpy as_tensor memoryview expand_dims swapaxes moveaxis""".split()
+    broadcast_to from_numpy as_tensor memoryview expand_dims swapaxes moveaxis nullcontext
+    closing""".split()
 )
 
 # Attributes that are views of, or accessors to, the whole object.
@@ -94,15 +100,41 @@ LOOKING_FUNCTIONS: Final = frozenset(
 
 # Functions whose result holds (parts of) their arguments.
 COLLECTING_FUNCTIONS: Final = frozenset(
-    "list tuple sorted reversed enumerate zip iter map filter set dict frozenset chain".split()
+    """list tuple sorted reversed enumerate zip iter map filter set dict frozenset chain deque
+    defaultdict OrderedDict Counter SimpleNamespace""".split()
+)
+
+# Functions whose result holds its arguments themselves, to go through them later: Python's own,
+# and those that are looked up in a module.
+ITERATORS: Final = frozenset("iter enumerate zip map filter reversed chain".split())
+ITERTOOLS: Final = frozenset(
+    "islice cycle chain tee zip_longest takewhile dropwhile filterfalse pairwise".split()
+)
+
+# What makes a generator, in the place of the name of a call: there is none.
+GENERATOR: Final = "<generator>"
+
+# Calls that make a container of Python's own, and displays, which go by the same names.
+CONTAINER_MAKERS: Final = frozenset(
+    "list tuple set dict frozenset deque defaultdict OrderedDict Counter sorted".split()
+)
+
+# Attributes of frames and arrays: what is assigned to them is copied, or made into something else.
+COPYING_ATTRIBUTES: Final = frozenset(
+    "columns index values name names attrs shape dtype data flat real imag".split()
+)
+
+# Methods that change their receiver, and that are handed to others to be called.
+PASSED_METHODS: Final = frozenset(
+    "append extend insert appendleft add discard remove pop popleft put write".split()
 )
 
 # Calls that make an object which changes by being used: a stream, an iterator, a file.
 STATEFUL_MAKERS: Final = frozenset(
     """default_rng RandomState Random Generator PCG64 MT19937 Philox SFC64 SeedSequence iter
     enumerate zip map filter reversed count cycle open reader DictReader StringIO BytesIO
-    islice chain tee""".split()
-)
+    islice chain tee zip_longest takewhile dropwhile filterfalse pairwise""".split()
+) | {GENERATOR}
 
 # Of those, random generators: with literal arguments they are seeds, and count as setup.
 GENERATOR_MAKERS: Final = frozenset(

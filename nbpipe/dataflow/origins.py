@@ -24,12 +24,40 @@ _NAMESPACES: Final = frozenset({"globals", "locals", "vars", "dir"})
 
 def origin_of_name(name: str) -> Origin:
     """Give the origin of the object that a name stands for."""
-    return Origin(shares=frozenset({Variable(name)}))
+    names = frozenset({Variable(name)})
+    return Origin(shares=names, same=names)
 
 
 def names_of(origins: Iterable[Origin]) -> Names:
     """Give every name that one of the objects is connected with."""
     return NO_NAMES.union(*(origin.names for origin in origins))
+
+
+def origin_of_display(elements: Sequence[Origin], maker: str) -> Origin:
+    """Give the origin of a list, a dictionary and the like that is written out."""
+    return Origin(holds=names_of(elements), keeps=very_objects(elements), maker=maker)
+
+
+def kept_in(wholes: Iterable[Origin]) -> Names:
+    """Give the names whose very objects one of these holds."""
+    return NO_NAMES.union(*(whole.keeps for whole in wholes))
+
+
+def very_objects(origins: Iterable[Origin]) -> Names:
+    """Give the names whose very objects these are, or hold."""
+    return NO_NAMES.union(*(origin.same | origin.keeps for origin in origins))
+
+
+def origin_of_unpacked(whole: Origin) -> Origin:
+    """Give the origin of `*value`: all that is in it, and not itself."""
+    return Origin(
+        shares=whole.shares,
+        part_of=whole.part_of,
+        holds=whole.holds,
+        keeps=whole.keeps,
+        calls=whole.calls,
+        maker=whole.maker,
+    )
 
 
 def joined(*origins: Origin) -> Origin:
@@ -40,6 +68,8 @@ def joined(*origins: Origin) -> Origin:
         shares=NO_NAMES.union(*(o.shares for o in origins)),
         part_of=NO_NAMES.union(*(o.part_of for o in origins)),
         holds=NO_NAMES.union(*(o.holds for o in origins)),
+        same=NO_NAMES.union(*(o.same for o in origins)),
+        keeps=NO_NAMES.union(*(o.keeps for o in origins)),
         calls=tuple(call for o in origins for call in o.calls),
         maker=next((o.maker for o in origins if o.maker), ""),
     )
@@ -69,26 +99,47 @@ def origin_of_subscript(whole: Origin, index: ast.expr) -> Origin:
             isinstance(e, ast.List | ast.Compare) for e in elements
         ):
             return FRESH
+        case ast.Slice():
+            return Origin(
+                shares=whole.shares | whole.holds,
+                part_of=whole.part_of | whole.shares,
+                holds=whole.holds,
+                keeps=whole.keeps,
+            )
         case _:
             return Origin(
                 shares=whole.shares | whole.holds,
                 part_of=whole.part_of | whole.shares,
                 holds=whole.holds,
+                same=whole.keeps,
             )
 
 
 def origin_of_element(whole: Origin, calls: tuple[Call, ...] = ()) -> Origin:
     """Say what each element of a value is connected with, when it is looped over or unpacked."""
-    return Origin(shares=whole.holds, part_of=whole.shares | whole.part_of, calls=calls)
+    # What a call collected may be what is in its arguments: `list(frames.values())`.
+    inside = whole.holds if whole.calls else NO_NAMES
+    return Origin(
+        shares=whole.holds,
+        part_of=whole.shares | whole.part_of | inside,
+        same=whole.keeps,
+        calls=calls,
+    )
 
 
 def origin_of_call(
-    function: ast.expr, call: Call, receiver: Origin, positional: Sequence[Origin]
+    function: ast.expr,
+    call: Call,
+    receiver: Origin,
+    positional: Sequence[Origin],
+    keywords: Sequence[Origin],
 ) -> Origin:
     """Say what the result of a call is connected with, as far as the tables of names know."""
     method = call.method
     if method in known.FLUENT_METHODS:
-        return Origin(shares=receiver.shares, part_of=receiver.part_of, calls=(call,))
+        return Origin(
+            shares=receiver.shares, part_of=receiver.part_of, same=receiver.same, calls=(call,)
+        )
     if method in known.VIEW_METHODS and receiver.names:
         return Origin(
             shares=receiver.shares,
@@ -100,8 +151,26 @@ def origin_of_call(
     if method in known.VIEW_FUNCTIONS and positional:
         return Origin(shares=positional[0].shares, part_of=positional[0].part_of)
     if isinstance(function, ast.Name) and call.function in known.COLLECTING_FUNCTIONS:
-        return Origin(holds=names_of(positional), calls=(call,), maker=call.function)
-    return Origin(calls=(call,), maker=call.function or method)
+        goes_through = call.function in known.ITERATORS
+        return Origin(
+            holds=names_of([*positional, *keywords]),
+            keeps=very_objects([*positional, *keywords])
+            if goes_through
+            else kept_in(positional) | very_objects(keywords),
+            calls=(call,),
+            maker=call.function,
+        )
+    if call.function.rpartition(".")[2] in known.ITERTOOLS:
+        return Origin(
+            holds=names_of(positional),
+            keeps=very_objects(positional),
+            calls=(call,),
+            maker=call.function,
+        )
+    maker = call.function or method
+    if maker.rpartition(".")[2] in known.CONTAINER_MAKERS:
+        return Origin(keeps=kept_in(positional), calls=(call,), maker=maker)
+    return Origin(calls=(call,), maker=maker)
 
 
 def root_of(node: ast.expr) -> str:

@@ -49,6 +49,7 @@ class Scope:
         events: those of the function it belongs to, or of the cell.
         returns: what a function may return.
         nested: it makes functions itself.
+        yields: it is the body of a generator.
     """
 
     table: Table
@@ -57,6 +58,7 @@ class Scope:
     local: dict[str, Origin] = field(default_factory=dict)
     returns: list[Origin] = field(default_factory=list)
     nested: bool = False
+    yields: bool = False
 
     def flow(self, node: FunctionNode) -> FunctionFlow:
         """Give what a call of the function does, once its body is walked."""
@@ -66,10 +68,13 @@ class Scope:
             parameters=_parameters(node.args),
             events=tuple(self.events),
             returns=joined(*self.returns),
+            positional=len(node.args.posonlyargs) + len(node.args.args),
+            rest=node.args.vararg.arg if node.args.vararg else "",
             nested=self.nested,
             kept_defaults=_kept_defaults(node.args),
             caches=caches,
             plain=not caches or gives_plain_results(node),
+            generates=self.yields and not getattr(node, "decorator_list", ()),
         )
 
 
@@ -147,7 +152,7 @@ class Recorder:
         else:
             home.local.pop(name, None)
 
-    def mutate(
+    def mutate(  # noqa: PLR0913 - all but two are optional
         self,
         origin: Origin,
         node: ast.expr,
@@ -155,6 +160,8 @@ class Recorder:
         certain: bool = True,
         stores: bool = False,
         adds: Names = NO_NAMES,
+        keeps: Names = NO_NAMES,
+        puts: Names = NO_NAMES,
     ) -> None:
         """Change the object of an expression in place; see `Mutate` for the rest."""
         self.change_inside(node)
@@ -169,6 +176,8 @@ class Recorder:
                         certain=certain,
                         stores=stores,
                         adds=adds,
+                        keeps=keeps if name in origin.same else NO_NAMES,
+                        puts=puts if name in origin.same else NO_NAMES,
                     )
                 )
 

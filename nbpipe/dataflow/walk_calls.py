@@ -21,11 +21,12 @@ from nbpipe.dataflow.origins import (
     origin_of_call,
     origin_of_name,
     root_of,
+    very_objects,
 )
 from nbpipe.dataflow.recorder import Recorder
 from nbpipe.dataflow.statements import dotted_path
 from nbpipe.dataflow.walk_magics import MagicWalker
-from nbpipe.model.flow import Bind, Call, Delete, Origin
+from nbpipe.model.flow import Bind, Call, Delete, Names, Origin
 from nbpipe.model.names import Variable
 
 _EVALUATING_MODULES: Final = frozenset({"pd", "pandas", "ne", "numexpr"})
@@ -157,13 +158,16 @@ class CallWalker:
         self._record.note(call)
         match node.func:
             case ast.Attribute() as function:
-                self._change_receiver(node, function, call, receiver)
+                kept = very_objects([*positional, *(origin for _, origin in keywords)])
+                self._change_receiver(node, function, call, receiver, kept)
         self._change_arguments(node, positional, keywords)
         self._read_in_text(node, dotted, method)
-        return origin_of_call(node.func, call, receiver, positional)
+        return origin_of_call(
+            node.func, call, receiver, positional, [origin for _, origin in keywords]
+        )
 
     def _change_receiver(
-        self, node: ast.Call, function: ast.Attribute, call: Call, receiver: Origin
+        self, node: ast.Call, function: ast.Attribute, call: Call, receiver: Origin, kept: Names
     ) -> None:
         method = function.attr
         torch_style = method.endswith("_") and not method.endswith("__") and len(method) > 1
@@ -173,7 +177,8 @@ class CallWalker:
             stored = NO_NAMES
             if method in known.STORING_METHODS:
                 stored = stored.union(*call.positional, *(names for _, names in call.keywords))
-            self._record.mutate(receiver, function.value, adds=stored)
+            keeps = kept if method in known.KEEPING_METHODS else NO_NAMES
+            self._record.mutate(receiver, function.value, adds=stored, keeps=keeps)
 
     def _read_in_text(self, node: ast.Call, dotted: str, method: str) -> None:
         """Expressions in strings read variables: all their names, or those after an `@`."""

@@ -6,21 +6,28 @@ Targets of assignments stand here too: they are expressions, evaluated the other
 from __future__ import annotations
 
 import ast
+import dataclasses
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from nbpipe.dataflow.mutations import COPYING_ATTRIBUTES, GENERATOR, PASSED_METHODS
 from nbpipe.dataflow.origins import (
     FRESH,
+    NO_NAMES,
     joined,
+    kept_in,
     main_module,
     names_of,
     namespace_function,
     origin_of_attribute,
+    origin_of_display,
     origin_of_element,
     origin_of_name,
     origin_of_subscript,
+    origin_of_unpacked,
     other_module,
     root_of,
+    very_objects,
     whole_namespace,
 )
 from nbpipe.dataflow.recorder import Recorder
@@ -29,6 +36,12 @@ from nbpipe.dataflow.walk_magics import MagicWalker
 from nbpipe.model.flow import Bind, Call, Origin
 from nbpipe.model.names import Variable
 
+_COMPREHENDED: Final = {
+    ast.ListComp: "list",
+    ast.SetComp: "set",
+    ast.DictComp: "dict",
+    ast.GeneratorExp: GENERATOR,
+}
 _Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp
 
 
@@ -62,7 +75,10 @@ class ExpressionWalker:
                 self._record.opaque(whole_namespace(node))
                 return FRESH
             case ast.Attribute(value=inner, attr=attribute):
-                return origin_of_attribute(self.value(inner), attribute)
+                whole = self.value(inner)
+                if attribute in PASSED_METHODS:
+                    self._record.mutate(whole, inner)
+                return origin_of_attribute(whole, attribute)
             case ast.Subscript(value=inner, slice=index):
                 origin = self.value(inner)
                 self.value(index)
@@ -79,13 +95,28 @@ class ExpressionWalker:
                     return joined(self.value(body), self.value(orelse))
             case ast.BoolOp(values=values):
                 return joined(*[self.value(v) for v in values])
-            case ast.Starred(value=inner) | ast.Await(value=inner):
+            case ast.Await(value=inner):
                 return self.value(inner)
+            case ast.Yield() | ast.YieldFrom():
+                self._record.scope.yields = True
+                if node.value is not None:
+                    self.value(node.value)
+                return FRESH
+            case ast.BinOp(left=left, right=right):
+                parts = [self.value(left), self.value(right)]
+                return Origin(keeps=kept_in(parts))
+            case ast.Starred(value=inner):
+                return origin_of_unpacked(self.value(inner))
             case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-                return Origin(holds=names_of([self.value(e) for e in elements]))
+                maker = type(node).__name__.lower()
+                return origin_of_display([self.value(e) for e in elements], maker)
             case ast.Dict(keys=keys, values=values):
-                parts = [self.value(e) for e in (*keys, *values) if e is not None]
-                return Origin(holds=names_of(parts))
+                named = [self.value(e) for e in keys if e is not None]
+                parts = [
+                    self.value(value) if key is not None else origin_of_unpacked(self.value(value))
+                    for key, value in zip(keys, values, strict=True)
+                ]
+                return origin_of_display([*named, *parts], "dict")
             case ast.ListComp() | ast.SetComp() | ast.GeneratorExp() | ast.DictComp():
                 return self._comprehension(node)
             case ast.Lambda(args=arguments, body=body):
@@ -140,9 +171,13 @@ class ExpressionWalker:
                 self._record.note(
                     Bind(name=Variable(attribute), line=self._record.line, definite=False)
                 )
-            case ast.Attribute(value=container):
+            case ast.Attribute(value=container, attr=attribute):
                 self._record.mutate(
-                    self.value(container), container, stores=True, adds=origin.names
+                    self.value(container),
+                    container,
+                    stores=True,
+                    adds=origin.names,
+                    keeps=NO_NAMES if attribute in COPYING_ATTRIBUTES else very_objects([origin]),
                 )
             case ast.Subscript() if other_module(target):
                 self._record.use("sys")
@@ -153,20 +188,29 @@ class ExpressionWalker:
                 if namespace:
                     self._assign_in(namespace, index)
                 else:
-                    self._record.mutate(held, container, stores=True, adds=origin.names)
+                    self._record.mutate(
+                        held,
+                        container,
+                        stores=True,
+                        adds=origin.names,
+                        puts=NO_NAMES if isinstance(index, ast.Slice) else very_objects([origin]),
+                    )
             case _:
                 self.value(target)
 
     def _unpack(self, elements: list[ast.expr], origin: Origin) -> None:
         inside = origin_of_element(origin, origin.calls)
-        made_together = origin.maker.rsplit(".", 1)[-1] == "subplots"
+        maker = origin.maker.rsplit(".", 1)[-1]
+        made_together = maker in ("subplots", "tee")
+        if maker == "tee":
+            inside = dataclasses.replace(inside, maker=maker)
         for element in elements:
             self.assign(element, inside)
             match elements[0], element:
                 case ast.Name(id=first), ast.Name(id=name) if (
                     made_together and element is not elements[0]
                 ):
-                    # Axes know their figure and the figure its axes.
+                    # Axes know their figure and the figure its axes; tees share what one has read.
                     self._record.bind(name, origin_of_name(first))
 
     def _assign_in(self, namespace: str, index: ast.expr) -> None:
@@ -191,8 +235,8 @@ class ExpressionWalker:
                     self.value(test)
             results = [node.key, node.value] if isinstance(node, ast.DictComp) else [node.elt]
             made = [self.value(result) for result in results]
-        maker = "iter" if isinstance(node, ast.GeneratorExp) else ""
-        return Origin(holds=names_of(made), maker=maker)
+        maker = _COMPREHENDED[type(node)]
+        return Origin(holds=names_of(made), keeps=very_objects(made), maker=maker)
 
     def _compare(self, node: ast.Compare) -> Origin:
         match node:

@@ -27,11 +27,16 @@ class Origin:
         holds: names whose objects it holds (`[a, b]`).
         calls: calls whose result it may be.
         maker: dotted name of the call that made it, such as `np.random.default_rng`.
+        same: names whose very object it is, or one of several of which it is one (`b = a`); a view
+            is not, nor is what a library gives back.
+        keeps: names whose very objects it holds (`[a, b]`).
     """
 
     shares: Names = frozenset()
     part_of: Names = frozenset()
     holds: Names = frozenset()
+    same: Names = frozenset()
+    keeps: Names = frozenset()
     calls: tuple[Call, ...] = ()
     maker: str = ""
 
@@ -79,7 +84,8 @@ class Mutate:
     `deep`: something inside it may be what changes (`a[0].append(1)`). `certain` is False for a
     method call whose result is thrown away, which is a good sign of a change but no proof.
     `stores`: by assignment to an attribute or a subscript. `adds` are names whose objects become
-    part of it.
+    part of it, or perhaps; `keeps` are those of which that is sure, and `puts` those of which it is
+    when the object is a list or dictionary.
     """
 
     name: Variable
@@ -88,6 +94,8 @@ class Mutate:
     certain: bool = True
     stores: bool = False
     adds: Names = frozenset()
+    keeps: Names = frozenset()
+    puts: Names = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,19 +175,25 @@ Event: TypeAlias = (
 class FunctionFlow:
     """What a call of a function does. `returns` says what the result is connected with.
 
+    `rest` is the parameter that takes all other positional arguments (`*args`), which are those
+    behind the first `positional`; the last of the parameters, but for one for keywords.
     `nested`: it makes functions itself, which may outlive the call. `kept_defaults` are the
     parameters whose default is an object that calls share (`def f(x, seen=[])`), as `<seen>`.
     `caches`: it remembers its results (`lru_cache`), and `plain` results can be made once more.
+    `generates`: its calls give generators.
     """
 
     name: str
     parameters: tuple[str, ...]
     events: tuple[Event, ...]
     returns: Origin
+    positional: int = 0
+    rest: str = ""
     nested: bool = False
     kept_defaults: Names = frozenset()
     caches: bool = False
     plain: bool = True
+    generates: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -416,6 +416,47 @@ CASES = {
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
     ),
+    "one object gets a second name, and each is read alone and with the other": steps_of(
+        "",
+        "x = [1]",
+        "y = x",
+        "print(x)",
+        "y.append(2)",
+        "print(x, x is y)",
+        "x.append(3)",
+        "print(y)",
+    ),
+    "what is in a list is read with it after the list has changed": steps_of(
+        "",
+        "x = [1]",
+        "whole = [x]",
+        "whole.append(2)",
+        "x.append(3)",
+        "print(whole, whole[0] is x)",
+    ),
+    "an object keeps what it is given, which somebody else changes": steps_of(
+        "class Box:\n    def __init__(self, content):\n        self.content = content",
+        "x = [1]",
+        "box = Box(x)",
+        "other = box",
+        "x.append(2)",
+        "print(other.content, box.content is x)",
+    ),
+    "a library changes one of two names of an object that are stored apart": steps_of(
+        "import lib",
+        "x = [1]",
+        "y = x",
+        "lib.change(x)",
+        "print(x, y, x is y)",
+        files=dict(MODULES.files),
+    ),
+    "a generator of a function goes from step to step": steps_of(
+        "def count():\n    yield from range(9)",
+        "x = count()",
+        "y = [x]",
+        "print(next(x))",
+        "print(next(y[0]), y[0] is x)",
+    ),
     "a variable is set in the namespace of the shell": steps_of(
         "", "x = 1", "get_ipython().user_ns['x'] = 5", "print(x)"
     ),

@@ -58,6 +58,19 @@ CASES = {
     "grouping": (FRAME, "g = df.groupby('a').b.sum()", "", ""),
     "merging": (f"{FRAME}; e = df.copy()", "m = df.merge(e, on='a')", "", ""),
     "looking": (FRAME, "repr(df.head())", "", ""),
+    "asking times": (
+        "df = pd.DataFrame({'a': [1, 2]}, index=pd.to_datetime(['2020-01-01', '2020-01-03']))",
+        "n = df.loc['2020-01-03', 'a'], df.index.month, df.index.inferred_freq, df.index.is_unique",
+        "",
+        "",
+    ),
+    "changing a time": (
+        "t = pd.array(pd.to_datetime(['2020-01-01', '2020-01-03']))",
+        "n = t.month\nt[0] = pd.Timestamp('2021-01-01')",
+        "t",
+        "",
+    ),
+    "using a colormap": ("c = plt.get_cmap('jet')", "n = c(0.5)", "", ""),
     # arrays
     "a view is written": ("arr = np.zeros(3)", "v = arr[1:]\nv[0] = 5", "arr", ""),
     "a reshaped view is filled": ("arr = np.zeros(3)", "v = arr.reshape(3, 1)\nv.fill(2)", "arr", ""),

@@ -82,6 +82,24 @@ def _reduce_callbacks(registry: Any) -> Reduced:  # noqa: ANN401 - matplotlib is
     return (make, arguments, state, *rest)
 
 
+def _reduce_colormap(colormap: Any) -> Reduced:  # noqa: ANN401 - matplotlib is optional
+    # The first use makes its table of colours, which is no change that anybody can see.
+    if not getattr(colormap, "_isinit", True):
+        colormap._init()  # noqa: SLF001 - as any use would
+    return NotImplemented
+
+
+def _reduce_times(array: Any) -> Reduced:  # noqa: ANN401 - pandas is optional
+    # What it remembers of its type, once asked (`_cache`), is no part of its value.
+    reduced = array.__reduce_ex__(5)
+    match reduced:
+        case (make, arguments, (kind, content, {"_cache": _, **others}), *rest):
+            state = (kind, content, others) if others else (kind, content)
+            return (make, arguments, state, *rest)
+        case _:
+            return reduced
+
+
 def _refuse_shell(_shell: object) -> Reduced:
     raise PicklingError("it refers to the running IPython session (`get_ipython()`)")
 
@@ -124,5 +142,7 @@ BY_NAME: Final[Mapping[tuple[str, str], Reducer]] = {
     ("matplotlib.figure", "Figure"): _reduce_figure,
     ("matplotlib.cbook", "CallbackRegistry"): _reduce_callbacks,
     ("IPython.core.interactiveshell", "InteractiveShell"): _refuse_shell,
+    ("matplotlib.colors", "Colormap"): _reduce_colormap,
     ("pandas._libs.internals", "BlockValuesRefs"): _reduce_tracker,
+    ("pandas.core.arrays.datetimelike", "DatetimeLikeArrayMixin"): _reduce_times,
 }
