@@ -11,7 +11,7 @@ Start here; then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from nbpipe.compiler.calls import Calls
@@ -39,7 +39,7 @@ from nbpipe.model.flow import (
     StatementKind,
     Use,
 )
-from nbpipe.model.names import StepName, Variable, is_state
+from nbpipe.model.names import StepName, Variable, is_state, spoken
 from nbpipe.model.notebook import Cell, RandomPolicy
 
 # Behind every statement that a cell can have.
@@ -176,6 +176,28 @@ class Linker:
                 )
         if learned:
             self._events.writer.store_together({*learned, *draft.writes})
+            self._fuse_with_users_between(draft, learned)
+
+    def _fuse_with_users_between(self, draft: StepDraft, learned: Sequence[Variable]) -> None:
+        """Nobody sees in which cell a step changes something, and others may stand between."""
+        together = (self._names.aliases.changed_with(name, deep=True) for name in learned)
+        changed = {*learned}.union(*together)
+        for other in self.drafts.values():
+            between = [cell for at, cell, _ in other.cells if draft.first < at < draft.last]
+            # Every step uses the settings.
+            met = changed & {*other.seen, *self._names.states}
+            if other is draft or not between or not met:
+                continue
+            name = min(met)
+            self._findings.add(
+                "NBP205",
+                f"step {draft.name!r} changes {spoken(name)!r}, which its code does not show, and "
+                f"step {other.name!r} uses it between its cells; so they run as one.",
+                between[0],
+                1,
+                help=f"To keep them apart, give the later cells of {draft.name!r} another name.",
+                fuse={draft.name, other.name},
+            )
 
     def finish(self) -> None:
         """Report what only shows when every cell is known."""

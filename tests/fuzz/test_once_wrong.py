@@ -340,9 +340,9 @@ CASES = {
         "print(connection.execute('select * from t').fetchall())\nconnection.close()",
     ),
     "a step that runs again as part of another has begun a file": steps_of(
-        "",
-        "with open('o.txt', 'a') as file:\n    file.write('1')\nnumbers = (n for n in [1, 2])",
-        "print(next(numbers), open('o.txt').read())",
+        "import threading",
+        "with open('o.txt', 'a') as file:\n    file.write('1')\nlock = threading.Lock()",
+        "print(lock.locked(), open('o.txt').read())",
     ),
     "steps append to a file and something else is found out": steps_of(
         "def add(name):\n    with open(name, 'a') as file:\n        file.write('1')",
@@ -413,6 +413,13 @@ CASES = {
         "#| step: a\nprint(lib.items)",
         files=dict(MODULES.files),
     ),
+    "a step changes unseen what another uses between its cells": case_of(
+        "#| step: a\nx = [1]",
+        "#| step: b\n(lambda v: v.append(2))(x)",
+        "#| step: c\nprint(x)",
+        "#| step: b\n(lambda v: v.append(3))(x)",
+        "#| step: d\nprint(x)",
+    ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
     ),
@@ -472,9 +479,9 @@ def test_a_notebook_that_once_came_out_wrong(judged, name):
 def test_a_step_that_changed_a_file_and_must_run_again_fails(judged):
     verdict = judged(
         steps_of(
-            "",
-            "with open('given.txt', 'a') as file:\n    file.write('1')\nnumbers = (n for n in [1])",
-            "print(next(numbers), open('given.txt').read())",
+            "import threading",
+            "with open('given.txt', 'a') as file:\n    file.write('1')\nlock = threading.Lock()",
+            "print(lock.locked(), open('given.txt').read())",
             files={"given.txt": "0"},
         )
     )
