@@ -230,6 +230,27 @@ def other_module(node: ast.expr) -> bool:
             return False
 
 
+def names_asked_for(test: ast.expr) -> tuple[Names, Names]:
+    """Give the names that have values where a test holds, and those that have where it does not.
+
+    That is what `'df' in globals()` and `'df' not in dir()` say.
+    """
+    match test:
+        case ast.Compare(left=ast.Constant(value=str(name)), ops=[operator], comparators=[table]):
+            found = frozenset({Variable(name)}) if namespace_function(table) else NO_NAMES
+            match operator:
+                case ast.In():
+                    return found, NO_NAMES
+                case ast.NotIn():
+                    return NO_NAMES, found
+        case ast.UnaryOp(op=ast.Not(), operand=inner):
+            there, missing = names_asked_for(inner)
+            return missing, there
+        case ast.BoolOp(op=ast.And(), values=values):
+            return NO_NAMES.union(*(names_asked_for(each)[0] for each in values)), NO_NAMES
+    return NO_NAMES, NO_NAMES
+
+
 def namespace_function(node: ast.expr) -> str:
     """Give `globals` for `globals()`, and so on; empty for what gives no namespace as a whole."""
     match node:

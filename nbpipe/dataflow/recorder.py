@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ast
 import symtable
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -97,6 +98,7 @@ class Recorder:
         self._finder = ScopeFinder()
         self._skippable = 0
         self._guards = 0
+        self._assured = Counter[str]()
 
     def take(self) -> tuple[Event, ...]:
         """Give the events of the cell since the last call."""
@@ -124,8 +126,9 @@ class Recorder:
         home = self.home(name)
         # A class body reads the global until it has bound the name itself.
         if home is None or (home.is_class and name not in home.local):
+            guarded = self._guards > 0 or self._assured[name] > 0
             self._events.append(
-                Use(name=Variable(name), line=self.line, guarded=self._guards > 0, called=called)
+                Use(name=Variable(name), line=self.line, guarded=guarded, called=called)
             )
         return origin_of_name(name) if home is None else home.local.get(name, FRESH)
 
@@ -276,6 +279,13 @@ class Recorder:
         self._guards += catches
         yield
         self._guards -= catches
+
+    @contextmanager
+    def assured(self, names: Collection[str]) -> Iterator[None]:
+        """Walk a block that only runs when these names have values."""
+        self._assured.update(names)
+        yield
+        self._assured.subtract(names)
 
     @contextmanager
     def inside(self, node: ScopeNode) -> Iterator[Scope]:

@@ -17,6 +17,7 @@ from nbpipe.dataflow.origins import (
     joined,
     kept_in,
     main_module,
+    names_asked_for,
     names_of,
     namespace_function,
     origin_of_attribute,
@@ -91,8 +92,13 @@ class ExpressionWalker:
                 return origin
             case ast.IfExp(test=test, body=body, orelse=orelse):
                 self.value(test)
+                there, missing = names_asked_for(test)
                 with self._record.branch():
-                    return joined(self.value(body), self.value(orelse))
+                    with self._record.assured(there):
+                        one = self.value(body)
+                    with self._record.assured(missing):
+                        other = self.value(orelse)
+                return joined(one, other)
             case ast.BoolOp(values=values):
                 return joined(*[self.value(v) for v in values])
             case ast.Await(value=inner):

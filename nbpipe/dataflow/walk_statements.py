@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from nbpipe.dataflow.class_state import keeps_state, shared_attributes
 from nbpipe.dataflow.ipython_syntax import parse
-from nbpipe.dataflow.origins import FRESH, origin_of_name
+from nbpipe.dataflow.origins import FRESH, names_asked_for, origin_of_name
 from nbpipe.dataflow.recorder import Recorder
 from nbpipe.dataflow.scopes import module_table
 from nbpipe.dataflow.statements import bound_names, dotted_path, may_end_early
@@ -64,11 +64,13 @@ class StatementWalker:
                 self._record.scope.returns.append(self._expressions.value(value))
             case ast.If(test=test):
                 self._expressions.value(test)
-                with self._record.branch():
+                there, missing = names_asked_for(test)
+                with self._record.branch(), self._record.assured(there):
                     self.block(node.body)
                 if node.orelse:
                     # A way of its own: what the body binds is not bound here.
-                    with self._record.branch(bound_names(node.body) & bound_names(node.orelse)):
+                    certain = bound_names(node.body) & bound_names(node.orelse)
+                    with self._record.branch(certain), self._record.assured(missing):
                         self.block(node.orelse)
             case ast.While(test=test):
                 self._expressions.value(test)

@@ -420,6 +420,11 @@ CASES = {
         "#| step: b\n(lambda v: v.append(3))(x)",
         "#| step: d\nprint(x)",
     ),
+    "a name is deleted if it is there": steps_of(
+        "",
+        "if 'fresh' in globals():\n    del fresh\nelse:\n    fresh = 1",
+        "if not 'fresh' in dir():\n    fresh = 2\nelse:\n    print(fresh)",
+    ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
     ),
