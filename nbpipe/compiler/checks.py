@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from nbpipe.compiler.draft import StepDraft
 from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.linking import Linker
+from nbpipe.model.effects import FileEffects
 from nbpipe.model.flow import CellFlow, StatementKind
 from nbpipe.model.names import CellId, StepName, Variable, is_state, spoken
 from nbpipe.model.notebook import Cell, Notebook
@@ -149,6 +150,32 @@ def fuse_around_unstorable(
                     draft.cells[0][1],
                     help=advice,
                     fuse={draft.name, binding.step},
+                )
+
+
+def fuse_around_files(
+    linker: Linker, touched: Mapping[StepName, FileEffects], findings: Findings
+) -> None:
+    """Have steps fused that share a file and of which one stands between the cells of the other."""
+    for name in touched:
+        draft = linker.drafts[name]
+        for other in touched if draft.first < draft.last else ():
+            between = [
+                cell
+                for position, cell, _ in linker.drafts[other].cells
+                if draft.first < position < draft.last
+            ]
+            one, two = touched[name], touched[other]
+            if name == other or not between:
+                continue
+            if one.meets_writes_of(two) or two.meets_writes_of(one):
+                findings.add(
+                    "NBP205",
+                    f"steps {name!r} and {other!r} share files, and cells of {other!r} stand "
+                    f"between those of {name!r}; so they run as one.",
+                    between[0],
+                    help=f"To keep them apart, give the later cells of {name!r} another name.",
+                    fuse={name, other},
                 )
 
 

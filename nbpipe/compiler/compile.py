@@ -9,6 +9,7 @@ from nbpipe.compiler.assemble import assemble, own_digest
 from nbpipe.compiler.checks import (
     check_after,
     check_crossings,
+    fuse_around_files,
     fuse_around_unstorable,
     note_installations,
     report_cycle,
@@ -125,10 +126,11 @@ def _attempt(
     check_crossings(linker, findings)
     check_after(linker.drafts, findings)
     fuse_around_unstorable(linker, {n: each.unstorable for n, each in known.items()}, findings)
+    touched = {name: each.files for name, each in known.items() if each.files}
+    fuse_around_files(linker, touched, findings)
     blocked = any(d.severity is Severity.ERROR for d in (*earlier, *findings.sorted()))
     steps: tuple[Step, ...] = ()
     if not blocked:
-        touched = {name: each.files for name, each in known.items() if each.files}
         steps = assemble(linker, findings, touched)
         cycle = find_cycle([s.name for s in steps], {s.name: s.upstream for s in steps})
         if cycle:

@@ -285,6 +285,7 @@ class StepEvents:
                         self.writer.overwrite(at, name, event.line)
                     case _:
                         pass
+            self.writer.store_together(filter(lambda name: not is_state(name), names.bindings))
 
 
 def _of_globals(origin: Origin) -> Origin:

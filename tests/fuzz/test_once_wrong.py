@@ -425,6 +425,13 @@ CASES = {
         "if 'fresh' in globals():\n    del fresh\nelse:\n    fresh = 1",
         "if not 'fresh' in dir():\n    fresh = 2\nelse:\n    print(fresh)",
     ),
+    "a step writes a file between the cells of one that reads it": case_of(
+        "import os\ndef slurp(name):\n"
+        "    return open(name).read() if os.path.exists(name) else 'none'",
+        "#| step: a\nname = 'out' + '.txt'\nprint(slurp(name))",
+        "#| step: b\nwith open('out.txt', 'w') as file:\n    file.write('1')",
+        "#| step: a\nprint(slurp(name))",
+    ),
     "a variable is pushed into the shell": steps_of(
         "", "x = 1", "get_ipython().push({'x': 5})", "print(x)"
     ),
