@@ -17,14 +17,12 @@ from tests.fuzz.judge import Outcome, judge, judge_in_kernels, judge_names_only
 from tests.fuzz.processes import ForkingExecutor
 from tests.fuzz.shrink import shrink
 
-# Not yet right, and known to be: see `test_known_wrong.py`.
-WITHOUT = ("settings", "modules", "files")
 SEEDS = range(24)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_random_notebook_is_never_silently_wrong(judged, seed):
-    case = generate(seed, without=WITHOUT)
+    case = generate(seed)
     verdict = judged(case, again=seed % 4 == 0)
     assert verdict.outcome not in WRONG, f"{verdict.why}\n\n{case}"
 
@@ -33,7 +31,7 @@ def test_a_random_notebook_is_never_silently_wrong(judged, seed):
 @pytest.mark.parametrize("seed", [1, 5])
 def test_forks_stand_in_for_kernels(judged, elsewhere, seed):
     """What a campaign says of a notebook, papermill and real kernels say, too."""
-    case = generate(seed, without=WITHOUT)
+    case = generate(seed)
     assert elsewhere(judge_in_kernels, case) == judged(case)
 
 

@@ -167,12 +167,14 @@ def test_state_that_a_step_changes_is_what_later_steps_see(judged, name):
     assert (verdict.outcome, verdict.steps) == (Outcome.EQUAL, 3), verdict.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CARRIED)
 def test_state_that_a_module_changes_is_what_later_steps_see(judged, name):
     verdict = judged(hidden(*ROWS[name]))
     assert (verdict.outcome, verdict.surprises) == (Outcome.EQUAL, 1), verdict.why
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(strict=True, reason="state of a library, which nothing can read or set for all")
 @pytest.mark.parametrize("name", sorted(REPEATED.keys() - GIVEN_AWAY))
 def test_state_of_a_library_that_a_module_changes_is_what_later_steps_see(judged, name):
@@ -185,6 +187,7 @@ def test_state_that_a_step_changed_is_found(elsewhere, tmp_path, name):
     assert elsewhere(found_in_fork, tmp_path, imports, change) == set(states.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ROWS)
 def test_a_row_shows_what_it_changes(elsewhere, tmp_path, name):
     imports, change, look = ROWS[name]
