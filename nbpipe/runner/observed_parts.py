@@ -93,6 +93,8 @@ def observe(
         if around.changed_since(directory, started)
         and not any(lies_below(name, directory) for name in written | scratch)
     }
+    # Where not all is seen, what changed meanwhile may well be the step's own doing.
+    unseen = (changed | appeared | gone) - written if trace.unverified else set[str]()
     files = {f"file {name}": value for name, value in state.items() if name not in held_files}
     return Observed(
         parts={
@@ -105,7 +107,7 @@ def observe(
             reads=tuple(sorted(read | missed | found)),
             lists=tuple(sorted(listed)),
             # That a directory is made orders nobody: what is put into it does.
-            writes=tuple(sorted(n for n in written if state[n] != IS_DIRECTORY)),
+            writes=tuple(sorted(n for n in written | unseen if state[n] != IS_DIRECTORY)),
         ),
         unverified=tuple(sorted(trace.unverified)),
         moving=tuple(sorted((changed | appeared | gone | filled) - written)),

@@ -199,3 +199,10 @@ def test_what_is_cheap_is_looked_at_first_and_the_first_difference_ends_it():
     around.variables["MODE"] = "set"
     assert not holds(observed, around)
     assert around.looked == ["lib", "MODE"]
+
+
+@pytest.mark.parametrize(("unverified", "writes"), [((), ()), (("pyarrow",), ("a", "b"))])
+def test_what_changed_meanwhile_counts_as_written_where_not_all_is_seen(unverified, writes):
+    trace = Trace(files_read=("/w/a",), files_absent=("/w/b",), unverified=unverified)
+    observed = seen(trace, Around(files={"a": "1", "b": "1"}, changed=("a",)))
+    assert (observed.files.writes, observed.moving) == (writes, ("a", "b"))
