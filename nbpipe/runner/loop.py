@@ -275,7 +275,8 @@ class RunLoop:
         return any(failure and failure.kind == "undeclared" for failure in failures.values())
 
     def _hold_if_news(self) -> None:
-        if not self._request.strict and self._heed_news():
+        is_urgent = self._surprises.may_concern_others or self._came_too_late
+        if is_urgent and not self._request.strict and self._heed_news():
             self._events.append(Hold())
 
     def _undeclared(

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Final
 
-from nbpipe.model.effects import FileEffects
+from nbpipe.model.effects import FileEffects, lies_below
 from nbpipe.model.names import StepName
 from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
@@ -74,6 +74,7 @@ class Meetings:
         self._last_writer: dict[str, StepName] = {}
         self._products: dict[StepName, Mapping[str, str]] = {}
         self._tried_again: set[StepName] = set()
+        self._ranked: tuple[Pipeline, Mapping[StepName, int]] | None = None
 
     # What is seen.
 
@@ -116,16 +117,14 @@ class Meetings:
 
         Only what changed since the step started counts, or in this run when its result is reused.
         """
-        rank = _ranks(pipeline)
+        rank = self._ranks(pipeline)
         started = self.launched.get(name)
         writers = {
             writer
-            for writer in self._writers_below(place)
+            for writer in self._written(FileEffects(reads=(place,), lists=(place,))).values()
             if started is None or self.ended[writer] > started
         }
-        return bool(writers) and all(
-            rank[pipeline.whole_of(writer)] >= rank[name] for writer in writers
-        )
+        return bool(writers) and all(rank[writer] >= rank[name] for writer in writers)
 
     # What can be put right.
 
@@ -166,14 +165,14 @@ class Meetings:
 
         It made them itself when it ran before, or a step behind it made them and it looks there.
         """
-        rank = _ranks(pipeline)
-        touched = self._inputs_of(step.name)
+        rank = self._ranks(pipeline)
+        looked_at = self._written(self._inputs_of(step.name))
         found = {}
         for maker, products in self._products.items():
-            is_own = pipeline.whole_of(maker) == step.name
-            for name in [n for n in products if is_own or touched.meets_writes_of(_written(n))]:
+            is_own = rank[maker] == rank[step.name]
+            for name in products if is_own else products.keys() & looked_at.keys():
                 writer = self._last_writer.get(name)
-                if writer and rank[pipeline.whole_of(writer)] >= rank[step.name]:
+                if writer and rank[writer] >= rank[step.name]:
                     found[name] = Product(path=products[name], finished=self.ended[writer])
         return found
 
@@ -190,21 +189,18 @@ class Meetings:
         """
         if name not in self.observed or not self._last_writer:
             return None
-        rank = _ranks(pipeline)
-        touched = self._inputs_of(name)
+        rank = self._ranks(pipeline)
         met = {
             place: writer
-            for place, writer in sorted(self._last_writer.items())
-            if rank[pipeline.whole_of(writer)] >= rank[name]
-            and self.ended[writer] <= self.launched[name]
-            and touched.meets_writes_of(_written(place))
+            for place, writer in sorted(self._written(self._inputs_of(name)).items())
+            if rank[writer] >= rank[name] and self.ended[writer] <= self.launched[name]
         }
         if not met:
             return None
         place, writer = next(iter(met.items()))
         how = (
             "it has changed itself: it ran before in this run"
-            if pipeline.whole_of(writer) == name
+            if rank[writer] == rank[name]
             else f"step '{writer}' behind it had written by then"
         )
         return self._meeting(
@@ -271,19 +267,33 @@ class Meetings:
             if other in self.ended and touch.meets_writes_of(self.observed[other].files)
         ]
 
-    def _writers_below(self, place: str) -> set[StepName]:
-        touch = FileEffects(reads=(place,), lists=(place,))
-        return {
-            writer
-            for file, writer in self._last_writer.items()
-            if touch.meets_writes_of(_written(file))
-        }
+    def _written(self, touched: FileEffects) -> dict[str, StepName]:
+        """Give the last writers of files that were read, or lie in directories that were listed."""
+        found = {n: self._last_writer[n] for n in touched.reads if n in self._last_writer}
+        if touched.lists:
+            found |= {
+                file: writer
+                for file, writer in self._last_writer.items()
+                if any(lies_below(file, directory) for directory in touched.lists)
+            }
+        return found
+
+    def _ranks(self, pipeline: Pipeline) -> Mapping[StepName, int]:
+        """Give the place of each step in the notebook, also of those that are parts of others."""
+        if self._ranked is None or self._ranked[0] is not pipeline:
+            ranks = {
+                name: rank
+                for rank, step in enumerate(pipeline.steps)
+                for name in (*step.fused, step.name)
+            }
+            self._ranked = (pipeline, ranks)
+        return self._ranked[1]
 
     def _made_all(self, writer: StepName, place: str) -> bool:
         """Say whether all that a step wrote at or below a place was not there before."""
         touch = FileEffects(reads=(place,), lists=(place,))
         writes = self.observed[writer].files.writes
-        met = [name for name in writes if touch.meets_writes_of(_written(name))]
+        met = [name for name in writes if touch.meets_writes_of(FileEffects(writes=(name,)))]
         return {*met} <= self._products.get(writer, {}).keys()
 
     def _inputs_of(self, name: StepName) -> FileEffects:
@@ -295,11 +305,3 @@ class Meetings:
         return (
             name in seen and before in seen and seen[name].files.meets_writes_of(seen[before].files)
         )
-
-
-def _ranks(pipeline: Pipeline) -> dict[StepName, int]:
-    return {step.name: rank for rank, step in enumerate(pipeline.steps)}
-
-
-def _written(name: str) -> FileEffects:
-    return FileEffects(writes=(name,))

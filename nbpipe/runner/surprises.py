@@ -49,8 +49,18 @@ class Surprises:
         """Note that a step makes what later steps need and nobody can store."""
         self._untold |= LearnedEffects(unstorable={step.own: variables})
 
+    @property
+    def may_concern_others(self) -> bool:
+        """Say whether steps that have not started may have to take something else.
+
+        That two steps which have ended share a file is nothing to those.
+        """
+        return bool(self._untold.changes or self._untold.unstorable)
+
     def take_news(self) -> LearnedEffects:
         """Give what was found since the last time; it is pending from now on."""
+        if not self._untold:
+            return self._untold
         news, self._untold = self._untold - (self.learned | self.pending), LearnedEffects()
         self.pending |= news
         return news
