@@ -15,12 +15,12 @@ pytestmark = pytest.mark.slow
 
 CELLS = (
     "#| params\nfactor = 2",
-    "import math",
+    "import math\nimport threading",
     "#| step: make\nx = [1, 2]",
     "#| step: scale\ny = sum(x) * factor\nprint(y)",
     "#| step: bad\n{}[y]",
-    "#| step: keep\ng = (v for v in x)",
-    "#| step: use\nprint(next(g))",
+    "#| step: keep\ng = threading.Lock()",
+    "#| step: use\nprint(g.locked())",
     "#| step: dies\nimport os\nos._exit(7)",
 )
 
@@ -64,7 +64,7 @@ def test_every_ending_of_a_step_has_its_exit_code(shell, bundle):
 
     code, line, _ = step("keep")
     assert (code, line["failure"]["kind"]) == (5, "output")
-    assert "'g' (generator)" in line["failure"]["message"]
+    assert "'g' (_thread.lock)" in line["failure"]["message"]
     code, line, _ = step("dies")
     assert (code, line["failure"]["kind"]) == (4, "kernel-died")
 
