@@ -17,7 +17,8 @@ from tests.fuzz.judge import Outcome, judge, judge_in_kernels, judge_names_only
 from tests.fuzz.processes import ForkingExecutor
 from tests.fuzz.shrink import shrink
 
-SEEDS = range(24)
+# The second dozen waits for the whole suite.
+SEEDS = [*range(12), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(12, 24))]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -181,6 +181,7 @@ def test_state_of_a_library_that_a_module_changes_is_what_later_steps_see(judged
     assert judged(hidden(*ROWS[name])).outcome in {Outcome.EQUAL, Outcome.REFUSED}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CARRIED)
 def test_state_that_a_step_changed_is_found(elsewhere, tmp_path, name):
     states, imports, change, _ = CARRIED[name]
