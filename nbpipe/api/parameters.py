@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Final, TypeGuard
+from typing import Final
 
 from nbpipe.errors import ConfigurationError, NotFoundError
 from nbpipe.model.names import Variable
-from nbpipe.model.pipeline import Parameter, ParameterValue, Pipeline
+from nbpipe.model.pipeline import Parameter, ParameterValue, Pipeline, is_parameter_value
 
 _SHOWN: Final = 60
 _TRUE: Final = frozenset({"true", "yes", "on", "1"})
@@ -69,24 +69,10 @@ def check_parameters(
             value = float(value)  # noqa: PLW2901 - 1 is a fine way to write 1.0
         if default is not None and type(value) is not type(default):
             raise _wrong_type(parameter, json.dumps(value, default=str))
-        if not _is_parameter_value(value):
+        if not is_parameter_value(value):
             raise _wrong_type(parameter, repr(value))
         checked[Variable(name)] = value
     return checked
-
-
-def _is_parameter_value(value: object) -> TypeGuard[ParameterValue]:
-    match value:
-        case None | bool() | int() | float() | str():
-            return True
-        case list():
-            return all(map(_is_parameter_value, value))
-        case dict():
-            return all(isinstance(key, str) for key in value) and all(
-                map(_is_parameter_value, value.values())
-            )
-        case _:
-            return False
 
 
 def _split(words: Sequence[str]) -> list[tuple[str, str]]:

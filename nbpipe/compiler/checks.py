@@ -157,15 +157,10 @@ def fuse_around_files(
     linker: Linker, touched: Mapping[StepName, FileEffects], findings: Findings
 ) -> None:
     """Have steps fused that share a file and of which one stands between the cells of the other."""
-    for name in touched:
-        draft = linker.drafts[name]
-        for other in touched if draft.first < draft.last else ():
-            between = [
-                cell
-                for position, cell, _ in linker.drafts[other].cells
-                if draft.first < position < draft.last
-            ]
-            one, two = touched[name], touched[other]
+    spread = {n: each for n, each in touched.items() if len(linker.drafts[n].cells) > 1}
+    for name, one in spread.items():
+        for other, two in touched.items():
+            between = linker.drafts[other].cells_within(linker.drafts[name])
             if name == other or not between:
                 continue
             if one.meets_writes_of(two) or two.meets_writes_of(one):

@@ -144,6 +144,10 @@ class StepDraft:
         self.cells.append((position, cell, flow))
         self.positions.add(position)
 
+    def cells_within(self, other: StepDraft) -> list[Cell]:
+        """Give its cells that stand between those of another step."""
+        return [cell for at, cell, _ in self.cells if other.first < at < other.last]
+
     def definitions(self, code: Mapping[Place, Code]) -> frozenset[Place]:
         """Give the functions and classes that it defines."""
         return frozenset(

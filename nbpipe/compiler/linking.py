@@ -183,7 +183,7 @@ class Linker:
         together = (self._names.aliases.changed_with(name, deep=True) for name in learned)
         changed = {*learned}.union(*together)
         for other in self.drafts.values():
-            between = [cell for at, cell, _ in other.cells if draft.first < at < draft.last]
+            between = other.cells_within(draft)
             # Every step uses the settings.
             met = changed & {*other.seen, *self._names.states}
             if other is draft or not between or not met:

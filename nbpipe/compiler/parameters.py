@@ -8,7 +8,7 @@ from nbpipe.compiler.findings import Findings
 from nbpipe.dataflow.ipython_syntax import parse
 from nbpipe.model.names import Variable
 from nbpipe.model.notebook import Cell, Notebook, Role
-from nbpipe.model.pipeline import Parameter
+from nbpipe.model.pipeline import Parameter, is_parameter_value
 
 
 def find_parameters(notebook: Notebook, findings: Findings) -> dict[Variable, Parameter]:
@@ -55,18 +55,6 @@ def _parameter(node: ast.stmt, cell: Cell) -> Parameter | None:
         default = ast.literal_eval(value)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return None
-    if not _is_plain(default):
+    if not is_parameter_value(default):
         return None
     return Parameter(name=Variable(name), default=default, cell=cell.id, line=node.lineno)
-
-
-def _is_plain(value: object) -> bool:
-    match value:
-        case None | bool() | int() | float() | str():
-            return True
-        case list():
-            return all(map(_is_plain, value))
-        case dict():
-            return all(isinstance(k, str) and _is_plain(v) for k, v in value.items())
-        case _:
-            return False

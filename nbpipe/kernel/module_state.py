@@ -100,16 +100,14 @@ class ModuleStates:
         places = {
             f"{PREFIX}{module.__name__} {place}": value
             for module in project_modules()
-            for place, value in places_in(module).items()
-            if not isinstance(value, _ATOMS)
+            for place, value in _mutable(places_in(module)).items()
         }
         # What this step does not import is there all the same, for those behind it.
         places |= {
             f"{PREFIX}{module} {entry}": value
             for module, entries in self._restored.items()
             if not WATCH.is_loaded(module)
-            for entry, value in entries.items()
-            if not isinstance(value, _ATOMS)
+            for entry, value in _mutable(entries).items()
         }
         self._shared = {}
         if not places:
@@ -220,6 +218,5 @@ def _marks(module: ModuleType) -> dict[str, _Mark]:
     return found
 
 
-def _mutable(module: ModuleType) -> dict[str, Any]:
-    values = places_in(module)
+def _mutable(values: Mapping[str, Any]) -> dict[str, Any]:
     return {place: value for place, value in values.items() if not isinstance(value, _ATOMS)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 from nbpipe.model.digest import Digest
 from nbpipe.model.graph import invert, reachable, topological_order
@@ -14,6 +14,21 @@ from nbpipe.model.notebook import RandomPolicy
 
 Scalar: TypeAlias = bool | int | float | str | None
 ParameterValue: TypeAlias = Scalar | list["ParameterValue"] | dict[str, "ParameterValue"]
+
+
+def is_parameter_value(value: object) -> TypeGuard[ParameterValue]:
+    """Say whether a value is one that a parameter can have."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return True
+        case list():
+            return all(map(is_parameter_value, value))
+        case dict():
+            return all(isinstance(key, str) for key in value) and all(
+                map(is_parameter_value, value.values())
+            )
+        case _:
+            return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
