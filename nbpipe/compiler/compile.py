@@ -23,12 +23,13 @@ from nbpipe.compiler.linking import Linker
 from nbpipe.compiler.parameters import find_parameters
 from nbpipe.compiler.step_options import disagreements, said_by_cells, with_defaults
 from nbpipe.dataflow.analyze import analyze
+from nbpipe.dataflow.index_names import may_name_indexes
 from nbpipe.model.diagnostic import Compilation, Diagnostic, Severity
 from nbpipe.model.digest import digest_structure
 from nbpipe.model.effects import LearnedEffects, StepEffects
 from nbpipe.model.flow import Bind, CellFlow, ClassFlow, FunctionFlow, Use
 from nbpipe.model.graph import find_cycle
-from nbpipe.model.names import CellId, PipelineName, StepName, Variable, step_name_from
+from nbpipe.model.names import INDEX_NAMES, CellId, PipelineName, StepName, Variable, step_name_from
 from nbpipe.model.notebook import Cell, CellKind, Notebook, Role
 from nbpipe.model.pipeline import Parameter, Pipeline, Step
 
@@ -112,7 +113,7 @@ def _attempt(
             parts[leaders[name]][name] = None
     known = _known(author, notebook, flows, parts, learned) if learned else {}
     try:
-        effects = {name: each.changes for name, each in known.items()}
+        effects = {name: {*each.changes} - {INDEX_NAMES} for name, each in known.items()}
         linker = _linked(notebook, flows, drafts, parameters, effects, findings)
     except RecursionError:
         findings.add(
@@ -144,6 +145,8 @@ def _attempt(
             kernel=notebook.kernel,
             source=digest_structure([_source_facts(cell) for cell in notebook.cells]),
             random=notebook.options.random,
+            names_indexes=any(INDEX_NAMES in each.changes for each in known.values())
+            or any(may_name_indexes(cell.source) for cell in notebook.code_cells),
         )
     else:
         pipeline = None

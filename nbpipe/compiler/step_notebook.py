@@ -72,11 +72,12 @@ def _cells(
     if step.parameters:
         assignments = [f"{n} = {literal_source(parameters[n].default)}" for n in step.parameters]
         yield cell("parameters", "\n".join(assignments))
-    definitions = f", definitions={sorted(step.definitions)}" if step.definitions else ""
+    facts = f", definitions={sorted(step.definitions)}" if step.definitions else ""
+    facts += ", names_indexes=True" if pipeline.names_indexes else ""
     yield cell(
         "begin",
         "import nbpipe.kernel as _nbpipe\n\n"
-        f"_nbpipe.begin({pipeline.name!r}, {step.name!r}{definitions})",
+        f"_nbpipe.begin({pipeline.name!r}, {step.name!r}{facts})",
     )
     for part in (*step.setup, *step.body):
         match part:

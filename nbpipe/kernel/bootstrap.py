@@ -42,12 +42,15 @@ _current: StepIo | None = None
 _crash_report: TextIO | None = None
 
 
-def begin(pipeline: str, step: str, definitions: Iterable[str] = ()) -> None:
+def begin(
+    pipeline: str, step: str, definitions: Iterable[str] = (), *, names_indexes: bool = False
+) -> None:
     """Say which step this kernel runs, seed the random generators, and watch for exceptions.
 
-    `definitions` are the notebook's functions and classes that stored values may refer to. With
-    `$NBPIPE_REQUEST` the driver's request counts; without it the step works on its own, with the
-    store that `find_store` finds.
+    `definitions` are the notebook's functions and classes that stored values may refer to;
+    `names_indexes` says that it may name indexes of pandas in place. With `$NBPIPE_REQUEST` the
+    driver's request counts; without it the step works on its own, with the store that
+    `find_store` finds.
     """
     global _current  # noqa: PLW0603 - the state of this process, which is the step's.
     shell = _shell()
@@ -61,7 +64,7 @@ def begin(pipeline: str, step: str, definitions: Iterable[str] = ()) -> None:
         side = _standalone_side(PipelineName(pipeline), StepName(step))
         seed = standalone_seed(pipeline, step)
     WATCH.start()
-    _current = StepIo(side, shell.user_ns, definitions=definitions)
+    _current = StepIo(side, shell.user_ns, definitions=definitions, names_indexes=names_indexes)
     if request_path:
         CellErrorWatch(shell, _current.note_error)
     seed_generators(seed)

@@ -162,6 +162,7 @@ class Advice:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
+    names_indexes: bool = False
     watched_files: tuple[str, ...] = ()
     ready: ReadyResult | None = None
     store: str = ""

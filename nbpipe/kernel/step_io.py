@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from nbpipe.errors import NbpipeError, StoreUnavailableError
@@ -21,9 +21,9 @@ from nbpipe.kernel.optional_values import is_worth_keeping
 from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.process_state import ProcessState
 from nbpipe.model.artifact import StoredValue
-from nbpipe.model.names import Variable, is_state
+from nbpipe.model.names import INDEX_NAMES, Variable, is_state
 from nbpipe.model.trace import Trace
-from nbpipe.store.alias_groups import find_alias_groups
+from nbpipe.store.alias_groups import AliasGroups, find_alias_groups
 from nbpipe.store.blobs.protocol import BlobStore
 from nbpipe.store.values import (
     StoredValues,
@@ -42,7 +42,12 @@ class _Fingerprints(Protocol):
     """`fingerprints` or `steady_fingerprints`."""
 
     def __call__(
-        self, namespace: Namespace, names: Sequence[str], *, definitions: frozenset[str]
+        self,
+        namespace: Namespace,
+        names: Sequence[str],
+        *,
+        definitions: frozenset[str],
+        names_indexes: bool,
     ) -> dict[frozenset[str], str | None]: ...
 
 
@@ -82,10 +87,19 @@ class StepSide:
 class StepIo:
     """Loads and saves for one step in one kernel."""
 
-    def __init__(self, side: StepSide, namespace: Namespace, *, definitions: Iterable[str]) -> None:
+    def __init__(
+        self,
+        side: StepSide,
+        namespace: Namespace,
+        *,
+        definitions: Iterable[str],
+        names_indexes: bool = False,
+    ) -> None:
         self._side = side
         self._namespace = namespace
         self._definitions = frozenset(definitions)
+        self._names_indexes = names_indexes
+        self._index_labels: list[tuple[weakref.ref[Any], tuple[Hashable, ...]]] = []
         self._loaded: dict[Variable, _Loaded] = {}
         self._inputs: set[Variable] = set()
         self._loaded_beside: dict[str, Any] = {}
@@ -144,6 +158,10 @@ class StepIo:
         self._inputs.update(names)
         self._companion_marks = self._marks_of_companions(steady_fingerprints)
         imprints = self._imprints(names, steady_fingerprints)
+        self._index_labels += [
+            (weakref.ref(index), _labels_of(index))
+            for index in self._groups(self._namespace, names).indexes
+        ]
         for name in names:
             if imprints[name].content is not None:
                 self._loaded[name] = _Loaded(
@@ -177,6 +195,7 @@ class StepIo:
             changed += self._shared_inputs({*bound, *changed})
             stale = self._stale_companions([*bound, *changed])
             stored = self._store([*bound, *changed], kept)
+            trace = replace(trace, parts_indexes=self._parts_indexes(stored.values))
             unstorable = [name for name in bound if name in stored.failures]
             if unstorable:
                 raise StepNotebookError(self._unstorable(unstorable, stored), trace)
@@ -189,7 +208,7 @@ class StepIo:
                         for name in (*required, *optional)
                         if name not in self._namespace
                     ),
-                    changed=(*changed, *stale),
+                    changed=(*changed, *stale, *self._indexes_named()),
                     notes=tuple(
                         f"'{name}' changed in place and cannot be stored: "
                         f"{stored.failures[name].message}"
@@ -225,7 +244,13 @@ class StepIo:
         return stored
 
     def _store_together(self, names: Sequence[Variable]) -> StoredValues:
-        return store_values(self._side.blobs, self._namespace, names, definitions=self._definitions)
+        return store_values(
+            self._side.blobs,
+            self._namespace,
+            names,
+            definitions=self._definitions,
+            names_indexes=self._names_indexes,
+        )
 
     def _changed_inputs(self) -> Iterator[Variable]:
         names = [
@@ -257,15 +282,31 @@ class StepIo:
         inputs = {name for name in self._inputs if name in self._namespace} - stored
         if not inputs or not stored:
             return []
-        groups = find_alias_groups(
-            self._namespace, sorted({*inputs, *stored}), definitions=self._definitions
-        )
+        groups = self._groups(self._namespace, sorted({*inputs, *stored}))
         return sorted(
             Variable(name)
             for group in groups.groups
             if stored.intersection(group)
             for name in group
             if name in inputs
+        )
+
+    def _parts_indexes(self, stored: Iterable[Variable]) -> bool:
+        """Say whether what is stored has an index of something else, and loses it."""
+        there = sorted({*self._inputs & self._namespace.keys(), *stored})
+        return not self._names_indexes and self._groups(self._namespace, there).share_indexes
+
+    def _indexes_named(self) -> Iterator[Variable]:
+        """Tell of an index that came in and has another name now, when nobody expects that."""
+        indexes = ((reference(), labels) for reference, labels in self._index_labels)
+        if not self._names_indexes and any(
+            index is not None and _labels_of(index) != labels for index, labels in indexes
+        ):
+            yield INDEX_NAMES
+
+    def _groups(self, namespace: Namespace, names: Sequence[str]) -> AliasGroups:
+        return find_alias_groups(
+            namespace, names, definitions=self._definitions, names_indexes=self._names_indexes
         )
 
     def _stale_companions(self, stored: Sequence[Variable]) -> list[Variable]:
@@ -279,7 +320,7 @@ class StepIo:
         now = self._marks_of_companions(fingerprints)
         changed = {name for name, mark in self._companion_marks.items() if now.get(name) != mark}
         together = {name: self._namespace[name] for name in stored} | self._companions
-        groups = find_alias_groups(together, sorted(together), definitions=self._definitions)
+        groups = self._groups(together, sorted(together))
         shared = {
             name
             for group in groups.groups
@@ -292,12 +333,22 @@ class StepIo:
     def _marks_of_companions(self, take: _Fingerprints) -> dict[str, str]:
         """Give a text for the content of each that differs when the content does."""
         names = sorted(self._companions)
-        marks = take(self._companions, names, definitions=self._definitions)
+        marks = take(
+            self._companions,
+            names,
+            definitions=self._definitions,
+            names_indexes=self._names_indexes,
+        )
         return {n: mark for group, mark in marks.items() if mark is not None for n in group}
 
     def _imprints(self, names: Sequence[Variable], take: _Fingerprints) -> dict[Variable, _Imprint]:
         def taken(names: Sequence[str]) -> dict[frozenset[str], str | None]:
-            return take(self._namespace, names, definitions=self._definitions)
+            return take(
+                self._namespace,
+                names,
+                definitions=self._definitions,
+                names_indexes=self._names_indexes,
+            )
 
         found: dict[Variable, _Imprint] = {}
         for group, together in taken(names).items():
@@ -340,6 +391,11 @@ class StepIo:
         problem = KernelProblem(kind=kind, message=error.message, hint=error.hint)
         self._side.deliver(KernelReport(problem=problem))
         return StepNotebookError(problem)
+
+
+def _labels_of(index: Any) -> tuple[Hashable, ...]:  # noqa: ANN401 - pandas is optional
+    """Give what can change of an index: its names and its frequency."""
+    return (*index.names, str(getattr(index, "freq", "")))
 
 
 def _products(trace: Trace, watched: Iterable[str]) -> tuple[str, ...]:

@@ -66,7 +66,12 @@ class RunningStep:
             trace=self._finish_tracing,
             watched_files=advice.watched_files,
         )
-        self._io = StepIo(side, shell.user_ns, definitions=advice.definitions)
+        self._io = StepIo(
+            side,
+            shell.user_ns,
+            definitions=advice.definitions,
+            names_indexes=advice.names_indexes,
+        )
         self._io.take(
             [name for name, value in advice.inputs.items() if value and not is_state(name)],
             self._states_from_before(),

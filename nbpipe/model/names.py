@@ -49,9 +49,13 @@ def step_name_from(title: str, *, taken: frozenset[str] = frozenset()) -> StepNa
     return StepName(unused)
 
 
+# A step that names an index in place changes this: no state that is stored, but news.
+INDEX_NAMES: Final = Variable("@index names")
+
 _STATES: Final = {
     "@cwd": "working directory",
     "@decimal": "decimal context",
+    INDEX_NAMES: "names of indexes",
     "@environ": "environment variables",
     "@interpreter": "interpreter settings",
     "@locale": "locale",

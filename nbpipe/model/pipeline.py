@@ -188,6 +188,10 @@ class Edge:
 class Pipeline:
     """A notebook, compiled. `steps` is in topological order, ties in notebook order.
 
+    Attributes:
+        names_indexes: some cell may name an index of pandas in place, so that frames which have
+            one must keep it together.
+
     Raises:
         ValueError: when built with steps that repeat a name, refer to what is not there, or stand
             out of order.
@@ -199,6 +203,7 @@ class Pipeline:
     kernel: str
     source: Digest
     random: RandomPolicy = RandomPolicy.CARRY
+    names_indexes: bool = False
 
     def __post_init__(self) -> None:
         """Check the order, once, so that nobody needs to again."""
@@ -239,9 +244,11 @@ class Pipeline:
 
     def runs_like(self, other: Pipeline) -> bool:
         """Say whether it has the same steps, and these depend on the same."""
-        return self.edges == other.edges and [(s.name, s.fused) for s in self.steps] == [
-            (s.name, s.fused) for s in other.steps
-        ]
+        return (
+            self.names_indexes == other.names_indexes
+            and self.edges == other.edges
+            and [(s.name, s.fused) for s in self.steps] == [(s.name, s.fused) for s in other.steps]
+        )
 
     @property
     def edges(self) -> tuple[Edge, ...]:

@@ -29,6 +29,7 @@ class Trace:
             `digest_of_variable`); None when unset.
         uses_network: it opened a connection.
         uses_clock: it asked for the time, as far as its own code shows.
+        parts_indexes: frames had one index object and were stored with one each.
         unverified: what may have touched files where nobody saw it: modules, programs.
     """
 
@@ -42,6 +43,7 @@ class Trace:
     environment_read: Mapping[str, Digest | None] = field(default_factory=dict)
     uses_network: bool = False
     uses_clock: bool = False
+    parts_indexes: bool = False
     unverified: tuple[str, ...] = ()
 
 

@@ -19,7 +19,7 @@ from nbpipe.model.trace import digest_of_variable
 from nbpipe.runner.file_digests import FileDigests
 from nbpipe.runner.interpreters import interpreter_at, interpreter_of
 from nbpipe.runner.modules import ModuleFinder
-from nbpipe.runner.observed_parts import ABSENT, IS_DIRECTORY, UNSET
+from nbpipe.runner.observed_parts import ABSENT, APART, IS_DIRECTORY, TOGETHER, UNSET
 from nbpipe.runner.step_key import KeyEnvironment
 
 _LONGEST_PATH: Final = 1_024
@@ -49,6 +49,7 @@ class EnvironmentProbe:
         )
         self._python = interpreter.version
         self._seed_policy: RandomPolicy = pipeline.random
+        self._names_indexes = pipeline.names_indexes
         self._directory = directory
         self._real_directory = directory.resolve()
         self._home = os.path.expanduser("~")  # noqa: PTH111 - no exception without one.
@@ -87,6 +88,10 @@ class EnvironmentProbe:
     def place_of_literal(self, literal: str) -> str:
         """Give the path that a text in the code means."""
         return str(self._directory / os.path.expanduser(literal))  # noqa: PTH111 - as written.
+
+    def indexes(self) -> str:
+        """Say whether frames are stored `APART` or `TOGETHER` when they have one index."""
+        return TOGETHER if self._names_indexes else APART
 
     def package(self, distribution: str) -> str:
         """Give the installed version, or `ABSENT`."""

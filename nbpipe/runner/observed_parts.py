@@ -20,6 +20,8 @@ from nbpipe.model.trace import Trace
 
 ABSENT: Final = "absent"
 IS_DIRECTORY: Final = "directory"
+APART: Final = "apart"
+TOGETHER: Final = "together"
 UNKNOWN: Final = "unknown"
 UNSET: Final = "unset"
 
@@ -35,6 +37,10 @@ _OURSELVES: Final = "jupyterlab_nbpipe"
 
 class Surroundings(Protocol):
     """What lies around a pipeline: looked at anew at each call."""
+
+    def indexes(self) -> str:
+        """Say whether frames are stored `APART` or `TOGETHER` when they have one index."""
+        ...
 
     def package(self, distribution: str) -> str:
         """Give the installed version, or `ABSENT`."""
@@ -98,6 +104,7 @@ def observe(
     files = {f"file {name}": value for name, value in state.items() if name not in held_files}
     return Observed(
         parts={
+            **({"indexes": APART} if trace.parts_indexes else {}),
             **dict(_packages(trace, around, held_packages)),
             **dict(_variables(trace, around)),
             **dict(_directories(listed, files, around)),
@@ -120,6 +127,8 @@ def changes_of(observed: Observed, around: Surroundings) -> Iterator[tuple[str, 
     for part, then in observed.parts.items():
         kind, _, name = part.partition(" ")
         match kind:
+            case "indexes":
+                now = around.indexes()
             case "package":
                 now = around.package(name)
                 if _is_same_version(now, then):

@@ -8,6 +8,9 @@ memory overlaps, whatever objects they are.
 Under pandas' copy-on-write, frames that share memory do not see each other's changes, so they are
 not linked by it. An array that shows a frame's memory (`y = df["y"].to_numpy()`) does see the
 frame's changes, so these two are.
+
+Frames may have one index object, and most arithmetic makes such frames. Of an index only its name
+can change, which few notebooks do in place; in the others, frames are not linked by it.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import uuid
 import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from nbpipe.store.serializers.by_reference import (
@@ -52,27 +55,45 @@ class AliasGroups:
         links: pairs of variables whose walks met. Equal for values that share in the same way.
         reaching_session: variables from which the notebook's namespace itself, or the IPython
             session, can be reached: these cannot be stored.
+        indexes: the indexes of pandas that were met, each once.
+        share_indexes: some are met from two groups.
     """
 
     groups: tuple[tuple[str, ...], ...]
     links: frozenset[frozenset[str]]
     reaching_session: frozenset[str]
+    indexes: tuple[Any, ...]
+    share_indexes: bool
 
 
 def find_alias_groups(
-    namespace: Mapping[str, object], names: Sequence[str], *, definitions: frozenset[str]
+    namespace: Mapping[str, object],
+    names: Sequence[str],
+    *,
+    definitions: frozenset[str],
+    names_indexes: bool = True,
 ) -> AliasGroups:
-    """Group the variables `names` of `namespace` by the mutable state they share."""
+    """Group the variables `names` of `namespace` by the mutable state they share.
+
+    `names_indexes`: the notebook may name an index in place, which all that have it will see.
+    """
     walk = _Walk(namespace, definitions)
     for position, name in enumerate(names):
         walk.visit(position, namespace[name])
     pairs = (
         walk.links | walk.links_to_frames() | _links_by_memory(walk.plain_memory, walk.frame_memory)
     )
+    by_index = walk.links_by_index() - pairs
+    if names_indexes:
+        pairs |= by_index
+    groups = _connected(names, pairs)
+    group_of = {name: number for number, group in enumerate(groups) for name in group}
     return AliasGroups(
-        groups=_connected(names, pairs),
+        groups=groups,
         links=frozenset(frozenset((names[a], names[b])) for a, b in pairs),
         reaching_session=frozenset(names[position] for position in walk.reaching_session),
+        indexes=walk.indexes,
+        share_indexes=any(group_of[names[a]] != group_of[names[b]] for a, b in by_index),
     )
 
 
@@ -88,6 +109,15 @@ _NOBODY: Final = -1
 _Place = tuple[Extent, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """An index, what it holds, and the variables that have it."""
+
+    index: object
+    objects: tuple[object, ...]
+    holders: set[int] = field(default_factory=set)
+
+
 class _Walk:
     def __init__(self, namespace: Mapping[str, object], definitions: frozenset[str]) -> None:
         self.links: set[tuple[int, int]] = set()
@@ -99,6 +129,7 @@ class _Walk:
         self._position = 0
         self._seen_by: dict[int, int] = dict.fromkeys(_ids_of_library_state(), _NOBODY)
         self._frame_arrays: list[tuple[int, int]] = []
+        self._indexes: dict[int, _Index] = {}
         self._kept: list[object] = []
         self._copies_on_write = uses_copy_on_write()
         # Not modules: one of them may be the notebook.
@@ -157,6 +188,19 @@ class _Walk:
             _pair(seen_by, position)
             for seen_by, position in found
             if seen_by not in (None, _NOBODY, position)
+        }
+
+    @property
+    def indexes(self) -> tuple[object, ...]:
+        """Give the indexes that were met."""
+        return tuple(known.index for known in self._indexes.values())
+
+    def links_by_index(self) -> set[tuple[int, int]]:
+        """Give the links between all that have one index."""
+        return {
+            (min(known.holders), other)
+            for known in self._indexes.values()
+            for other in known.holders - {min(known.holders)}
         }
 
     def _act_for(self, kind: type) -> int | Callable[[Any], Iterable[object]]:
@@ -248,16 +292,23 @@ class _Walk:
             for array in _arrays_of(values):
                 self._note(array, memory)
                 yield from self._objects_in(array)
-        # Its labels may have been given to others: whoever names one names it for all.
-        yield from labels_of(frame)
+        for index in labels_of(frame):
+            yield from self._enter_index(index)
         for name, attribute in vars(frame).items():
             if name not in _FRAME_INTERNALS:
                 yield attribute
 
     def _enter_index(self, index: Any) -> Iterable[object]:  # noqa: ANN401 - pandas is optional
-        # Of an index only the name can change, so indexes that merely share memory are not linked.
-        values = vars(index).get("_data")
-        return self._objects_in(values) if hasattr(values, "__array_interface__") else ()
+        # Indexes that merely share memory do not share their names.
+        known = self._indexes.get(id(index))
+        if known is None:
+            values = vars(index).get("_data")
+            objects = self._objects_in(values) if hasattr(values, "__array_interface__") else ()
+            known = self._indexes[id(index)] = _Index(index, tuple(objects))
+        elif self._position in known.holders:
+            return ()
+        known.holders.add(self._position)
+        return known.objects
 
     def _enter_canvas(self, canvas: Any) -> Iterable[object]:  # noqa: ANN401
         # What it drew with is not stored, and is shared by all figures.

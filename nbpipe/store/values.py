@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import zip_longest
 from pickle import PicklingError
 from typing import Any, Final
@@ -66,6 +67,7 @@ def store_values(  # noqa: PLR0913 - all but three are optional
     names: Sequence[str],
     *,
     definitions: frozenset[str] = frozenset(),
+    names_indexes: bool = True,
     serializers: Sequence[Serializer] = (),
     proven: bool = True,
 ) -> StoredValues:
@@ -75,6 +77,7 @@ def store_values(  # noqa: PLR0913 - all but three are optional
         names: bound names, in an order that does not depend on chance.
         definitions: functions and classes that are shipped as source, so that values refer to
             them by name.
+        names_indexes: as in `find_alias_groups`.
         serializers: asked before the built-in ones.
         proven: load back what is stored, and refuse what is not kept. Loading runs code of the
             values' own, such as a `__setstate__` that counts; without it nothing notices.
@@ -82,7 +85,9 @@ def store_values(  # noqa: PLR0913 - all but three are optional
     Raises:
         StoreUnavailableError: the blobs cannot be written.
     """
-    groups = find_alias_groups(namespace, names, definitions=definitions)
+    groups = find_alias_groups(
+        namespace, names, definitions=definitions, names_indexes=names_indexes
+    )
     values: dict[Variable, StoredValue] = {}
     failures: dict[Variable, ValueFailure] = {}
     for group in groups.groups:
@@ -95,7 +100,14 @@ def store_values(  # noqa: PLR0913 - all but three are optional
             for name in group
             if name in groups.reaching_session
         }
-        stored = _Storing(blobs, namespace, definitions, serializers, proven=proven).store(good)
+        stored = _Storing(
+            blobs,
+            namespace,
+            definitions,
+            serializers,
+            names_indexes=names_indexes,
+            proven=proven,
+        ).store(good)
         values |= stored.values
         failures |= stored.failures
     return StoredValues(
@@ -154,24 +166,37 @@ def load_values(
 
 
 def fingerprints(
-    namespace: dict[str, Any], names: Sequence[str], *, definitions: frozenset[str] = frozenset()
+    namespace: dict[str, Any],
+    names: Sequence[str],
+    *,
+    definitions: frozenset[str] = frozenset(),
+    names_indexes: bool = True,
 ) -> dict[frozenset[str], str | None]:
     """Give for each alias group of `names` a text that tells whether it changed in place.
 
     Compare only fingerprints of one process, taken of loaded values: some objects are pickled to
     other bytes after their first round trip, and to the same ever after. None: not picklable.
     """
-    groups = find_alias_groups(namespace, names, definitions=definitions).groups
+    groups = find_alias_groups(
+        namespace, names, definitions=definitions, names_indexes=names_indexes
+    ).groups
     pickled = {frozenset(group): _pickled(namespace, group, definitions) for group in groups}
     return {group: None if one is None else _mark(one) for group, one in pickled.items()}
 
 
 def steady_fingerprints(
-    namespace: dict[str, Any], names: Sequence[str], *, definitions: frozenset[str] = frozenset()
+    namespace: dict[str, Any],
+    names: Sequence[str],
+    *,
+    definitions: frozenset[str] = frozenset(),
+    names_indexes: bool = True,
 ) -> dict[frozenset[str], str | None]:
     """Give fingerprints, and None also for what has another one when it is taken again at once."""
-    groups = find_alias_groups(namespace, names, definitions=definitions).groups
-    again = {*map(frozenset, find_alias_groups(namespace, names, definitions=definitions).groups)}
+    find_groups = partial(
+        find_alias_groups, namespace, names, definitions=definitions, names_indexes=names_indexes
+    )
+    groups = find_groups().groups
+    again = {*map(frozenset, find_groups().groups)}
     found: dict[frozenset[str], str | None] = {}
     for group in groups:
         first = _pickled(namespace, group, definitions)
@@ -222,16 +247,18 @@ def _parts(pickled: Pickled) -> list[memoryview]:
 class _Storing:
     """Storing one alias group."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as for `store_values`
         self,
         blobs: BlobStore,
         namespace: dict[str, Any],
         definitions: frozenset[str],
         serializers: Sequence[Serializer],
         *,
+        names_indexes: bool,
         proven: bool,
     ) -> None:
         self._blobs = blobs
+        self._names_indexes = names_indexes
         self._proven = proven
         self._namespace = namespace
         self._definitions = definitions
@@ -359,7 +386,9 @@ class _Storing:
         return used
 
     def _groups(self, namespace: dict[str, Any], names: Sequence[str]) -> AliasGroups:
-        return find_alias_groups(namespace, names, definitions=self._definitions)
+        return find_alias_groups(
+            namespace, names, definitions=self._definitions, names_indexes=self._names_indexes
+        )
 
 
 def _load_bundle(

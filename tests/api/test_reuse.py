@@ -403,6 +403,30 @@ def test_what_may_have_read_unseen_is_reused_only_when_told_to(desk, monkeypatch
     assert desk.stale() == {}
 
 
+def test_frames_kept_apart_run_again_when_an_index_is_named(desk):
+    def parting(touch):
+        touch.fact(parts_indexes=True)
+        return {"frame": 1, "other": 2}
+
+    cells = ["%%step a\nframe, other = make()", "%%step b\nnumber = 1", "%%step c\nprint(other)"]
+    desk.cells("make = print", *cells)
+    desk.work = {"a": parting, "b": lambda _: {"number": 1}, "c": lambda _: None}
+    assert desk.run().state is RunState.SUCCEEDED
+    naming = "%%step d\nframe.index.name = 'day'"
+    desk.work["d"] = desk.work["c"]
+    desk.cells("make = print", *cells, naming)
+    desk.work["a"] = lambda _: {"frame": 1, "other": 2}
+    desk.ran.clear()
+    run = desk.run()
+    assert (run.state, desk.ran) == (RunState.SUCCEEDED, ["a", "d"])
+    assert run.steps[0].reason == "frames of it have one index, and indexes are given names now"
+    # Together is good for those that do not care, too.
+    desk.cells("make = print", *cells)
+    desk.ran.clear()
+    assert desk.run().state is RunState.SUCCEEDED
+    assert desk.ran == []
+
+
 def test_the_network_and_the_clock_are_noted_and_reused(desk):
     desk.cells("%%step ask\nn = 1")
     desk.work = {"ask": lambda touch: touch.fact(uses_network=True, uses_clock=True)}

@@ -52,6 +52,20 @@ CASES = {
         "f.index.name = 'x'",
         "print(g.index.name, f.index is g.index)",
     ),
+    "two frames have one index, and it is named where nobody sees it": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})\np = pd.DataFrame(index=f.index)",
+        "exec(bytes('f.index.na' + 'me = 1', 'ascii'))",
+        "print(p.index.name, f.index is p.index, p.columns.name)",
+    ),
+    "a later step makes a frame with an index, and it is named where nobody sees it": steps_of(
+        "import pandas as pd",
+        "f = pd.DataFrame({'a': [1]})",
+        "p = pd.DataFrame(index=f.index)",
+        "i = [getattr(f, 'index')]",
+        "exec(bytes('i[0].na' + 'me = 1', 'ascii'))",
+        "print(p.index.name, f.index is p.index, i[0] is f.index)",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",

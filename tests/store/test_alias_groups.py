@@ -83,6 +83,22 @@ def test_frames_share_memory_only_without_copy_on_write():
     assert groups(frame=frame, column=frame["a"], rows=frame.iloc[1:]) == expected
 
 
+def test_one_index_links_frames_only_where_indexes_are_named():
+    a = pd.DataFrame({"x": [1]})
+    namespace = {"a": a, "b": pd.DataFrame(index=a.index), "c": [a.index], "d": pd.Series([1])}
+
+    def found(*names, names_indexes):
+        return find_alias_groups(
+            namespace, names, definitions=frozenset(), names_indexes=names_indexes
+        )
+
+    named, unnamed = (found(*"abcd", names_indexes=each) for each in (True, False))
+    assert (named.groups, named.share_indexes) == ((("a", "b", "c"), ("d",)), False)
+    assert (unnamed.groups, unnamed.share_indexes) == ((("a",), ("b",), ("c",), ("d",)), True)
+    assert not found("a", "d", names_indexes=False).share_indexes
+    assert {id(index) for index in unnamed.indexes} >= {id(a.index), id(a.columns)}
+
+
 def test_an_extension_array_belongs_to_its_frame():
     frame = pd.DataFrame({"c": pd.Categorical(["a", "b"]), "s": pd.array(["x", None], "string")})
     held = frame._mgr.blocks[1].values  # noqa: PD011 - of a block
