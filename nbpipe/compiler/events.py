@@ -279,8 +279,8 @@ class StepEvents:
                 if is_state(name):
                     continue  # A draw is found when the step runs.
                 match binding:
-                    case DataBinding(carries=carries):
-                        self.writer.overwrite(at, name, event.line, carries=carries)
+                    case DataBinding(carries=carries, reads=reads):
+                        self.writer.overwrite(at, name, event.line, carries=carries, reads=reads)
                     case CodeBinding() as constant if not constant.is_definition:
                         self.writer.overwrite(at, name, event.line)
                     case _:

@@ -120,15 +120,22 @@ class StepWriter:
             self.mutate(at, Mutate(name=name, line=line))
 
     def overwrite(
-        self, at: At, name: Variable, line: int, *, carries: frozenset[Place] = frozenset()
+        self,
+        at: At,
+        name: Variable,
+        line: int,
+        *,
+        carries: frozenset[Place] = frozenset(),
+        reads: frozenset[Variable] = frozenset(),
     ) -> None:
-        """Give a name a value of which no more is known than what it may carry."""
+        """Give a name a value of which no more is known than what it may carry and read."""
         value = DataBinding(
             step=at.step.name,
             version=self._names.next_version(),
             cell=at.cell,
             line=line,
             carries=carries,
+            reads=reads - {name},
             # It may be the same as before.
             stateful=is_stateful(self._names.lookup(name)),
             unstorable=self._is_unstorable([name]),

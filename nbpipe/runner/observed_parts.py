@@ -101,7 +101,10 @@ def observe(
     }
     # Where not all is seen, what changed meanwhile may well be the step's own doing.
     unseen = (changed | appeared | gone) - written if trace.unverified else set[str]()
-    files = {f"file {name}": value for name, value in state.items() if name not in held_files}
+    rewritten = changed & written
+    # The key has a file as the step found it, which is not all for one that it read and changed.
+    held = {*held_files} - rewritten
+    files = {f"file {name}": value for name, value in state.items() if name not in held}
     return Observed(
         parts={
             **({"indexes": APART} if trace.parts_indexes else {}),
@@ -118,7 +121,7 @@ def observe(
         ),
         unverified=tuple(sorted(trace.unverified)),
         moving=tuple(sorted((changed | appeared | gone | filled) - written)),
-        rewritten=tuple(sorted((changed & written) - {*held_files})),
+        rewritten=tuple(sorted(rewritten - {*held_files})),
     )
 
 

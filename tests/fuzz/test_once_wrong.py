@@ -66,6 +66,12 @@ CASES = {
         "exec(bytes('i[0].na' + 'me = 1', 'ascii'))",
         "print(p.index.name, f.index is p.index, i[0] is f.index)",
     ),
+    "a function in a dictionary reads a name, behind code that may write anything": steps_of(
+        "scale = 3",
+        "d = {'f': lambda x: x + scale}",
+        "globals().update(other=1)",
+        "print(d['f'](1), other)",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
