@@ -276,7 +276,7 @@ class LiveNotebook:
             ),
             trace=report.trace,
         )
-        observed = keys.observed(step, result.trace, started)
+        observed = keys.observed(step, result.trace, started, ran_alone=False)
         run = self._run_of(store, pending.workspace.pipeline)
         store.commit_step(
             StepRun(

@@ -17,6 +17,7 @@ class Observed:
         parts: by name, such as `file data/a.csv`, `directory data`, `variable MODE` and
             `package numpy`, a digest or a text; all of them must be so again for a reuse.
         files: what it did to files, those of its key included.
+        found: files that it asked about and found, and did not read.
         unverified: modules that may have read files where nobody saw it.
         moving: files that changed while the step ran, and not by its doing.
         rewritten: files that it read, and then changed itself.
@@ -24,6 +25,7 @@ class Observed:
 
     parts: Mapping[str, str] = field(default_factory=dict)
     files: FileEffects = field(default_factory=FileEffects)
+    found: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
     moving: tuple[str, ...] = ()
     rewritten: tuple[str, ...] = ()

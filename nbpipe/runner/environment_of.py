@@ -141,6 +141,10 @@ class EnvironmentProbe:
             and not os.path.lexists(place)
         )
 
+    def is_there(self, name: str) -> bool:
+        """Say whether there is a file or directory, or a link."""
+        return os.path.lexists(self._place(name))
+
     def changed_since(self, name: str, time: datetime) -> bool:
         """Say whether a file or directory was changed, or put in place, after `time`."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -59,7 +60,7 @@ class KeyMaker:
         environment = replace(before, files=files | made)
         return step_key(step, self._parameters, self.inputs_of(step), environment)
 
-    def observed(self, step: Step, trace: Trace, started: datetime) -> Observed:
+    def observed(self, step: Step, trace: Trace, started: datetime, *, ran_alone: bool) -> Observed:
         """Give what a step that has just ended depends on besides its key."""
         before = self._environments[step.name]
         literals = map(self._probe.place_of_literal, self._probe.literal_files(step))
@@ -70,12 +71,24 @@ class KeyMaker:
             started=started,
             held_files={name for name in held if name is not None},
             held_packages=before.packages,
+            ran_alone=ran_alone,
         )
 
-    def products(self, trace: Trace) -> dict[str, str]:
-        """Give the paths of files that a step made where there were none, by their names."""
-        named = {self._probe.name_of(path): path for path in trace.files_made}
+    def products(self, trace: Trace, *, ran_alone: bool) -> dict[str, str]:
+        """Give the paths of files that a step made where there were none, by their names.
+
+        Where not all it does is seen, what it looked for in vain is its own when it is there now
+        and no other step ran meanwhile.
+        """
+        made = {*trace.files_made}
+        if trace.unverified and ran_alone:
+            made.update(filter(os.path.isfile, trace.files_absent))
+        named = {self._probe.name_of(path): path for path in sorted(made)}
         return {name: path for name, path in named.items() if name is not None}
+
+    def is_there(self, file: str) -> bool:
+        """Say whether there is a file of this name."""
+        return self._probe.is_there(file)
 
     def changed_since(self, file: str, time: datetime) -> bool:
         """Say whether a file, by its name, was changed after `time`."""

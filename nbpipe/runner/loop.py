@@ -32,6 +32,7 @@ from nbpipe.model.run import (
     StepState,
     UnstoredResult,
 )
+from nbpipe.model.trace import Trace
 from nbpipe.runner.environment_of import EnvironmentProbe
 from nbpipe.runner.events import (
     Cancel,
@@ -453,7 +454,7 @@ class RunLoop:
     def _prepare_launch(self, step: Step, attempt: int) -> None:
         # While the step waited for its place, other steps may have changed files that it reads.
         key = self._keys.key_of(step)
-        self._meetings.launched[step.name] = self._now()
+        self._meetings.note_launch(step.name, self._now())
         if attempt == 1:
             self._step_runs[step.name] = replace(
                 self._step_runs.get(step.name)
@@ -465,7 +466,9 @@ class RunLoop:
             self._note_retry(step.name, 0.0)
         self._update(step.name, attempt=attempt)
         self._remove_products(step)
-        meeting = self._meetings.came_too_late(self._pipeline, step.name)
+        meeting = self._meetings.came_too_late(
+            self._pipeline, step.name, is_there=self._keys.is_there
+        )
         if meeting is not None:
             self._events.append(self._failed(step.name, meeting.failure))
             return
@@ -523,9 +526,11 @@ class RunLoop:
     def _commit(self, step: Step, result: StepResult) -> Event:
         known = self._step_runs[step.name]
         key = self._keys.key_after(step, known.key, result) if known.key else None
-        observed = self._keys.observed(step, result.trace, self._meetings.launched[step.name])
+        observed = self._observed(step, result.trace)
         self._note_effects(step.name, result.changed, observed)
-        meeting = self._meetings.came_too_late(self._pipeline, step.name)
+        meeting = self._meetings.came_too_late(
+            self._pipeline, step.name, is_there=self._keys.is_there
+        )
         if meeting is not None:
             if meeting.is_repairable and not self._request.strict:
                 self._came_too_late[step.name] = _why_again(step.name, meeting)
@@ -560,7 +565,7 @@ class RunLoop:
                     seconds=result.seconds,
                 ),
             )
-        self._meetings.note_end(step.name, self._now(), self._keys.products(result.trace))
+        self._note_end(step.name, result.trace)
         self._finish_step(step_run)
         self._forget_muddled(step.name)
         return StepSucceeded(step.name)
@@ -570,6 +575,19 @@ class RunLoop:
     ) -> None:
         self._meetings.observed[name] = observed
         self._surprises.note_effects(self._steps, name, changed, observed)
+
+    def _observed(self, step: Step, trace: Trace) -> Observed:
+        return self._keys.observed(
+            step,
+            trace,
+            self._meetings.launched[step.name],
+            ran_alone=self._meetings.ran_alone(step.name),
+        )
+
+    def _note_end(self, name: StepName, trace: Trace) -> None:
+        alone = self._meetings.ran_alone(name)
+        products = self._keys.products(trace, ran_alone=alone)
+        self._meetings.note_end(name, self._now(), products)
 
     def _forget_muddled(self, name: StepName) -> None:
         """Let nobody reuse results of steps that wrote one file beside each other.
@@ -598,10 +616,10 @@ class RunLoop:
         )
 
     def _note_unstored(self, step: Step, result: UnstoredResult) -> StepFailure:
-        observed = self._keys.observed(step, result.trace, self._meetings.launched[step.name])
+        observed = self._observed(step, result.trace)
         self._note_effects(step.name, (), observed)
         self._surprises.note_unstorable(step, result.unstorable)
-        self._meetings.note_end(step.name, self._now(), self._keys.products(result.trace))
+        self._note_end(step.name, result.trace)
         return result.as_failure()
 
     def _settle(self, name: StepName, state: StepState, because: StepName | None) -> None:

@@ -8,7 +8,7 @@ are given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -71,12 +71,18 @@ class Meetings:
         self.observed: dict[StepName, Observed] = {}
         self.launched: dict[StepName, datetime] = {}
         self.ended: dict[StepName, datetime] = {}
+        self._first_launched: dict[StepName, datetime] = {}
         self._last_writer: dict[str, StepName] = {}
         self._products: dict[StepName, Mapping[str, str]] = {}
         self._tried_again: set[StepName] = set()
         self._ranked: tuple[Pipeline, Mapping[StepName, int]] | None = None
 
     # What is seen.
+
+    def note_launch(self, name: StepName, time: datetime) -> None:
+        """Note that a step is started, perhaps once more."""
+        self.launched[name] = time
+        self._first_launched.setdefault(name, time)
 
     def note_end(self, name: StepName, time: datetime, products: Mapping[str, str]) -> None:
         """Note that a step ran to its end, and the paths of files that it made, by name."""
@@ -99,6 +105,17 @@ class Meetings:
         started = self.launched.get(name)
         return started is not None and any(
             other in self.ended and started < self.ended[other] for other in before
+        )
+
+    def ran_alone(self, name: StepName) -> bool:
+        """Say whether no other step was under way while one ran that ends now."""
+        started = self.launched[name]
+        return not any(
+            other != name
+            and (
+                other not in self.ended or self.ended[other] < began or self.ended[other] > started
+            )
+            for other, began in self.launched.items()
         )
 
     def beside_writers(self, name: StepName) -> list[StepName]:
@@ -182,10 +199,13 @@ class Meetings:
 
     # What cannot, or only so.
 
-    def came_too_late(self, pipeline: Pipeline, name: StepName) -> Meeting | None:
+    def came_too_late(
+        self, pipeline: Pipeline, name: StepName, *, is_there: Callable[[str], bool]
+    ) -> Meeting | None:
         """Give where a step reads what a step behind it, or it itself before, had written by then.
 
-        In the notebook, it comes first.
+        In the notebook, it comes first. Where it only looked whether files are there, alone or in
+        a directory, those that were there before and still are make no difference.
         """
         if name not in self.observed or not self._last_writer:
             return None
@@ -193,7 +213,13 @@ class Meetings:
         met = {
             place: writer
             for place, writer in sorted(self._written(self._inputs_of(name)).items())
-            if rank[writer] >= rank[name] and self.ended[writer] <= self.launched[name]
+            if rank[writer] >= rank[name]
+            and self.ended[writer] <= self.launched[name]
+            and (
+                self._has_read(name, place)
+                or not is_there(place)
+                or self._is_made_behind(rank, name, place)
+            )
         }
         if not met:
             return None
@@ -258,13 +284,15 @@ class Meetings:
     # Who wrote what.
 
     def _writers_behind(self, pipeline: Pipeline, name: StepName, place: str) -> list[StepName]:
-        """Name the steps behind a step that ran in this run and wrote a file, or one below it."""
+        """Name the steps behind a step that ran beside it and wrote a file, or one below it."""
         names = [step.name for step in pipeline.steps]
         touch = FileEffects(reads=(place,), lists=(place,))
         return [
             other
             for other in names[names.index(name) + 1 :]
-            if other in self.ended and touch.meets_writes_of(self.observed[other].files)
+            if other in self.ended
+            and self._first_launched[other] < self.ended[name]
+            and touch.meets_writes_of(self.observed[other].files)
         ]
 
     def _written(self, touched: FileEffects) -> dict[str, StepName]:
@@ -288,6 +316,17 @@ class Meetings:
             }
             self._ranked = (pipeline, ranks)
         return self._ranked[1]
+
+    def _has_read(self, name: StepName, place: str) -> bool:
+        seen = self.observed[name]
+        return place in seen.files.reads and place not in seen.found
+
+    def _is_made_behind(self, rank: Mapping[StepName, int], name: StepName, place: str) -> bool:
+        """Say whether a step itself, or one behind it, made a file in this run."""
+        return any(
+            place in products and rank[maker] >= rank[name]
+            for maker, products in self._products.items()
+        )
 
     def _made_all(self, writer: StepName, place: str) -> bool:
         """Say whether all that a step wrote at or below a place was not there before."""

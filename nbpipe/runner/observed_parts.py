@@ -71,17 +71,19 @@ class Surroundings(Protocol):
         ...
 
 
-def observe(
+def observe(  # noqa: PLR0913 - all but three are optional
     trace: Trace,
     around: Surroundings,
     *,
     started: datetime,
     held_files: Collection[str] = (),
     held_packages: Collection[str] = (),
+    ran_alone: bool = False,
 ) -> Observed:
     """Make parts of what was seen of a step that has just ended.
 
-    `held_files` and `held_packages` are in its key already.
+    `held_files` and `held_packages` are in its key already. `ran_alone` says that no other step
+    ran meanwhile.
     """
     written = {n for n in _named(trace.files_written, around) if not around.is_scratch(n)}
     scratch = _named(trace.files_written, around) - written
@@ -93,14 +95,15 @@ def observe(
     changed = {n for n in read if state[n] == ABSENT or around.changed_since(n, started)}
     appeared = {n for n in missed - read if state[n] != ABSENT}
     gone = {n for n in found if state[n] == ABSENT}
+    # Where not all is seen, what changed meanwhile may well be the step's own doing.
+    unseen = (changed | appeared | gone) - written if trace.unverified else set[str]()
+    own = unseen if ran_alone else set[str]()
     filled = {
         directory
         for directory in listed
         if around.changed_since(directory, started)
-        and not any(lies_below(name, directory) for name in written | scratch)
+        and not any(lies_below(name, directory) for name in written | unseen | scratch)
     }
-    # Where not all is seen, what changed meanwhile may well be the step's own doing.
-    unseen = (changed | appeared | gone) - written if trace.unverified else set[str]()
     rewritten = changed & written
     # The key has a file as the step found it, which is not all for one that it read and changed.
     held = {*held_files} - rewritten
@@ -119,8 +122,9 @@ def observe(
             # That a directory is made orders nobody: what is put into it does.
             writes=tuple(sorted(n for n in written | unseen if state[n] != IS_DIRECTORY)),
         ),
+        found=tuple(sorted(found - read)),
         unverified=tuple(sorted(trace.unverified)),
-        moving=tuple(sorted((changed | appeared | gone | filled) - written)),
+        moving=tuple(sorted((changed | appeared | gone | filled) - written - own)),
         rewritten=tuple(sorted(rewritten - {*held_files})),
     )
 

@@ -146,6 +146,7 @@ def test_that_a_directory_is_there_is_a_part_and_making_one_orders_nobody():
     assert seen(trace, around) == Observed(
         parts={"file d": IS_DIRECTORY, "file e": IS_DIRECTORY, "file e/x": "1"},
         files=FileEffects(reads=("d", "e"), writes=("e/x",)),
+        found=("d",),
     )
 
 

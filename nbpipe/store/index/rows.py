@@ -119,6 +119,8 @@ def observed_from_text(text: str) -> Observed:
     return Observed(
         parts=content["parts"],
         files=FileEffects(**{kind: tuple(names) for kind, names in content["files"].items()}),
+        # Not in results of before; to have read a file says more than to have found it.
+        found=tuple(content.get("found", ())),
         unverified=tuple(content["unverified"]),
         moving=tuple(content["moving"]),
         rewritten=tuple(content["rewritten"]),
