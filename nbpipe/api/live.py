@@ -221,7 +221,7 @@ class LiveNotebook:
             inputs=inputs,
             required=tuple(o.variable for o in step.outputs if o.required),
             optional=tuple(o.variable for o in step.outputs if not o.required),
-            definitions=tuple(sorted(step.definitions)),
+            definitions=step.shipped,
             names_indexes=pipeline.names_indexes,
             watched_files=tuple(str(directory / path) for path in step.literal_paths),
         )

@@ -239,7 +239,7 @@ class _Verifying:
                 )
                 for step, values in mine.values.items()
             },
-            definitions={step.name: tuple(step.definitions) for step in pipeline.steps},
+            definitions={step.name: step.shipped for step in pipeline.steps},
         )
         done = run_plain_notebook(
             plain_notebook(self._notebook, pipeline, self._parameters),

@@ -170,6 +170,7 @@ def _step(
         code=_code_digest(draft, mentioned),
         own=own_digest(flow for _, _, flow in draft.cells),
         definitions=_definition_digests(replayed, draft, linker),
+        shipped=_shipped(replayed, draft, linker),
         imports=tuple(
             sorted({m for s in (*own, *(c.statement for c in replayed)) for m in s.modules if m})
         ),
@@ -367,6 +368,29 @@ def _definition_digests(
         for name, codes in sorted(by_name.items())
         if any(c.statement.kind is StatementKind.DEFINITION for c in codes)
     }
+
+
+def _shipped(replayed: Iterable[Code], draft: StepDraft, linker: Linker) -> tuple[str, ...]:
+    """Name what stands for a function or class of the notebook at the end of the step.
+
+    An input, or an assignment in the step, may have taken the name of one.
+    """
+    statements = {code.place: code.statement for code in replayed}
+    for position, _, flow in draft.cells:
+        statements |= {Place(position, n): each for n, each in enumerate(flow.statements)}
+    is_definition: dict[Variable, bool] = {}
+
+    def note(places: Iterable[Place]) -> None:
+        for place in sorted(places):
+            kind = statements[place].kind
+            # A definition that no other step can replay is a value of this one.
+            known = kind is StatementKind.DEFINITION and place in linker.code
+            is_definition.update(dict.fromkeys(statements[place].binds, known))
+
+    note(place for place in statements if place.cell < draft.first)
+    is_definition |= dict.fromkeys(draft.inputs, False)
+    note(place for place in statements if place.cell >= draft.first)
+    return tuple(sorted(name for name, known in is_definition.items() if known))
 
 
 def _closure_digest(codes: list[Code], by_name: Mapping[Variable, list[Code]]) -> Digest:

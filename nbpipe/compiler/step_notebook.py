@@ -72,7 +72,7 @@ def _cells(
     if step.parameters:
         assignments = [f"{n} = {literal_source(parameters[n].default)}" for n in step.parameters]
         yield cell("parameters", "\n".join(assignments))
-    facts = f", definitions={sorted(step.definitions)}" if step.definitions else ""
+    facts = f", definitions={list(step.shipped)}" if step.shipped else ""
     facts += ", names_indexes=True" if pipeline.names_indexes else ""
     yield cell(
         "begin",

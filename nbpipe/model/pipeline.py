@@ -133,6 +133,8 @@ class Step:
         own: digest of the normalised source of its own cells; learned effects are kept by it.
         definitions: digest, closure included, of each notebook function or class that a loaded
             value may refer to.
+        shipped: the names of those that still stand for them when the step ends, so that values
+            which it stores can refer to them.
         imports: top-level names of the modules that its code imports.
         reads: declared files, as written.
         literal_paths: string literals in its code that may name files.
@@ -152,6 +154,7 @@ class Step:
     code: Digest
     own: Digest
     definitions: Mapping[str, Digest] = field(default_factory=dict)
+    shipped: tuple[str, ...] = ()
     imports: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     literal_paths: tuple[str, ...] = ()

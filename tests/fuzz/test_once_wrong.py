@@ -72,6 +72,20 @@ CASES = {
         "globals().update(other=1)",
         "print(d['f'](1), other)",
     ),
+    "a value has the name of a function that another value is": steps_of(
+        "f = lambda x: [x, 3]",
+        "g = f",
+        "f = [lambda x, n=n: [x + n] for n in range(3)][1]",
+        "exec(compile('k = [0]', 'text', 'exec'))",
+        "print(f(0), g(0))",
+    ),
+    "a value has the name of a function, in a step that is one with another": steps_of(
+        "scale = len('abc')\nf = lambda x: [x, scale]",
+        "space = {}\nexec('y = 3', space)\ng = f",
+        "f = [lambda x, n=n: [x + n] for n in range(3)][1]",
+        "exec(compile('k = [0]', 'text', 'exec'))",
+        "print(f(0), g(0))",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
