@@ -88,6 +88,28 @@ class Aliases:
                         changed |= {other, *self._of(other)}
         return frozenset(changed)
 
+    def together(self, names: Iterable[Variable]) -> list[set[Variable]]:
+        """Give those of `names` that may be connected, by way of each other, in groups."""
+        waiting = dict.fromkeys(names)
+        groups: list[set[Variable]] = []
+        while waiting:
+            group: set[Variable] = set()
+            found = {waiting.popitem()[0]}
+            while found:
+                name = found.pop()
+                group.add(name)
+                for other in (
+                    *self._of(name),
+                    *self._parts.get(name, ()),
+                    *self._holders.get(name, ()),
+                ):
+                    if other in waiting:
+                        del waiting[other]
+                        found.add(other)
+            if len(group) > 1:
+                groups.append(group)
+        return groups
+
     def inside(self, name: Variable) -> frozenset[Variable]:
         """Give the names of what the object of `name` holds."""
         return frozenset(self._inside(name) - {name})

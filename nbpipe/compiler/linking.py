@@ -156,7 +156,9 @@ class Linker:
             self._step_statement(Place(position, index), cell, statement, draft)
 
     def finish_step(self, draft: StepDraft) -> None:
-        """Apply what earlier runs found out about this step, after its last cell."""
+        """Take what is stored together, and what earlier runs found out, after its last cell."""
+        for group in self._names.aliases.together(draft.writes):
+            self._events.writer.store_together(group)
         position, cell, flow = draft.cells[-1]
         line = flow.statements[-1].line if flow.statements else 1
         place = Place(position, _AFTER_ALL)

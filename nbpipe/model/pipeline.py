@@ -247,11 +247,12 @@ class Pipeline:
 
     def runs_like(self, other: Pipeline) -> bool:
         """Say whether it has the same steps, and these depend on the same."""
-        return (
-            self.names_indexes == other.names_indexes
-            and self.edges == other.edges
-            and [(s.name, s.fused) for s in self.steps] == [(s.name, s.fused) for s in other.steps]
-        )
+
+        def facts(pipeline: Pipeline) -> list[object]:
+            steps = [(s.name, s.fused, s.definitions.keys()) for s in pipeline.steps]
+            return [pipeline.names_indexes, pipeline.edges, steps]
+
+        return facts(self) == facts(other)
 
     @property
     def edges(self) -> tuple[Edge, ...]:

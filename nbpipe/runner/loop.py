@@ -71,7 +71,13 @@ from nbpipe.runner.reuse import ResultFinder, is_unverified, named, notes_on
 from nbpipe.runner.scheduler import Scheduler
 from nbpipe.runner.selection import Selection, involved_steps
 from nbpipe.runner.signals import signals_caught
-from nbpipe.runner.surprises import Surprises, news_of_order, undeclared, why_revised
+from nbpipe.runner.surprises import (
+    Surprises,
+    news_of_order,
+    shared_unseen,
+    undeclared,
+    why_revised,
+)
 from nbpipe.store.artifacts import ArtifactStore
 from nbpipe.store.index.results import StoredStep
 
@@ -433,7 +439,9 @@ class RunLoop:
 
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
         step = self._steps[name]
-        self._note_effects(name, stored.changed, stored.observed)
+        values = {variable: version.value for variable, version in stored.outputs.items()}
+        shared = shared_unseen(self._steps, step, values)
+        self._note_effects(name, {*stored.changed, *shared}, stored.observed)
         reason = f"reused from run {stored.run}"
         if is_unverified(step, stored.observed) and stored.run != self._run.id:
             reason += f", unverified: {named(stored.observed.unverified)}"
@@ -527,7 +535,8 @@ class RunLoop:
         known = self._step_runs[step.name]
         key = self._keys.key_after(step, known.key, result) if known.key else None
         observed = self._observed(step, result.trace)
-        self._note_effects(step.name, result.changed, observed)
+        shared = shared_unseen(self._steps, step, result.outputs)
+        self._note_effects(step.name, {*result.changed, *shared}, observed)
         meeting = self._meetings.came_too_late(
             self._pipeline, step.name, is_there=self._keys.is_there
         )

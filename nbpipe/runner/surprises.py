@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from nbpipe.model.artifact import StoredValue
 from nbpipe.model.effects import LearnedEffects, SharedFiles
 from nbpipe.model.names import StepName, Variable, is_state, spoken
 from nbpipe.model.observed import Observed
@@ -74,6 +75,26 @@ class Surprises:
         self.pending = LearnedEffects()
         for name in gone:
             self._shared.forget(name)
+
+
+def shared_unseen(
+    steps: Mapping[StepName, Step], made_by: Step, values: Mapping[Variable, StoredValue]
+) -> tuple[Variable, ...]:
+    """Name the variables that share state with what their readers lack the definitions for.
+
+    A list that an instance of a class holds is stored with it, and only comes back where the class
+    is defined.
+    """
+    return tuple(
+        output.variable
+        for output in made_by.outputs
+        if (value := values.get(output.variable)) is not None
+        and any(
+            not {*value.definitions} <= steps[reader].definitions.keys()
+            for reader in output.readers
+            if reader in steps
+        )
+    )
 
 
 def news_of_order(known: Mapping[StepName, Step], pipeline: Pipeline) -> Order:

@@ -86,6 +86,18 @@ CASES = {
         "exec(compile('k = [0]', 'text', 'exec'))",
         "print(f(0), g(0))",
     ),
+    "a list lies in an instance of a class that its reader has no use for": case_of(
+        "class Box:\n    def __init__(self, content):\n        self.content = content",
+        "#| step: a\nx = [1]\nb = Box(x)",
+        "#| step: b\nprint(x)",
+        "#| step: c\nprint(b.content is x)",
+    ),
+    "a list is put into an instance where nobody sees it": case_of(
+        "class Box: pass",
+        "#| step: a\nx = [1]\nb = Box()\nvars(b)['content'] = x",
+        "#| step: b\nprint(x)",
+        "#| step: c\nprint(b.content is x)",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
