@@ -206,8 +206,9 @@ def _verdict_on_reuse(
 ) -> Verdict:
     """Run again, as a new process would.
 
-    Results are reused, and cells show the same. Only where a file of the notebook's own made it
-    run anew may it show something else: what the notebook shows when it runs again there.
+    Results are reused, and cells show the same. Only where files of the notebook's own made steps
+    run anew may cells show something else: what the notebook shows when it runs again there. Its
+    other cells may still show what they did, because their own files lie there as they left them.
     """
     workspace = open_workspace(directory / "book.ipynb")
     with closing(workspace.open_store()) as store:
@@ -219,7 +220,9 @@ def _verdict_on_reuse(
     if shown_again != shown:
         anew = in_fork(lambda: run_cells(case.sources, directory=plain))
         steps = [place for place, cell in enumerate(case.cells) if cell.step]
-        if not ran or any(shown_again[n] != normal_outputs(anew.outputs[n]) for n in steps):
+        if not ran or any(
+            shown_again[n] not in (shown[n], normal_outputs(anew.outputs[n])) for n in steps
+        ):
             return Verdict(outcome=Outcome.SILENT, why=("the second run shows something else",))
     return Verdict(outcome=Outcome.EQUAL, why=(f"ran twice: {' '.join(ran)}",) if ran else ())
 
