@@ -36,7 +36,7 @@ from nbpipe.model.flow import (
     Use,
 )
 from nbpipe.model.names import StepName, Variable, is_state
-from nbpipe.model.notebook import RandomPolicy
+from nbpipe.model.notebook import Cell, RandomPolicy
 
 # Methods of functions that remember results.
 _CACHE_METHODS: Final = frozenset({"cache_info", "cache_clear"})
@@ -170,15 +170,7 @@ class StepEvents:
 
     def _run_as_one(self, at: At, name: str, other: StepName) -> None:
         if other != at.step.name:
-            self._findings.add(
-                "NBP222",
-                f"{name!r} keeps state between calls, and steps {other!r} and {at.step.name!r} "
-                "both use it; so they run as one.",
-                at.cell,
-                at.line,
-                help="To keep them apart, keep the state in a variable.",
-                fuse={other, at.step.name},
-            )
+            keeps_state(self._findings, name, (other, at.step.name), at.cell, at.line)
 
     def _may_keep(self, at: At, flow: Flow) -> None:
         """A function remembers its results, or instances of a class share a list: one more user.
@@ -286,6 +278,22 @@ class StepEvents:
                     case _:
                         pass
             self.writer.store_together(filter(lambda name: not is_state(name), names.bindings))
+
+
+def keeps_state(
+    findings: Findings, name: str, steps: tuple[StepName, StepName], cell: Cell, line: int
+) -> None:
+    """Report a definition that changes when it is used, and that two steps use."""
+    one, other = steps
+    findings.add(
+        "NBP222",
+        f"{name!r} keeps state between calls, and steps {one!r} and {other!r} both use it; so they "
+        "run as one.",
+        cell,
+        line,
+        help="To keep them apart, keep the state in a variable.",
+        fuse={*steps},
+    )
 
 
 def _of_globals(origin: Origin) -> Origin:

@@ -22,7 +22,7 @@ from nbpipe.compiler.draft import (
     Place,
     StepDraft,
 )
-from nbpipe.compiler.events import StepEvents
+from nbpipe.compiler.events import StepEvents, keeps_state
 from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Namespace
 from nbpipe.compiler.reading import At
@@ -203,7 +203,30 @@ class Linker:
 
     def finish(self) -> None:
         """Report what only shows when every cell is known."""
+        for draft in self.drafts.values():
+            for name in sorted(self._learned.get(draft.name, ())):
+                self._fuse_users_of_definition(draft, name)
         self._replaying.report_lost(self.drafts.values())
+
+    def _fuse_users_of_definition(self, draft: StepDraft, name: Variable) -> None:
+        """A function or class that a step was seen to change is another one in every step."""
+        definitions = {
+            place
+            for place, code in self.code.items()
+            if code.statement.kind is StatementKind.DEFINITION and name in code.statement.binds
+        }
+        sets = any(
+            isinstance(event, Mutate) and event.name == name
+            for place, code in self.code.items()
+            if draft.owns(place)
+            for event in code.statement.events
+        )
+        if sets:
+            return  # A statement, which later steps repeat.
+        for other in self.drafts.values():
+            if definitions & {*other.code, *other.carried} and other is not draft:
+                steps = (draft.name, other.name)
+                keeps_state(self._findings, name, steps, draft.cells[0][1], 1)
 
     def _before_first_statement(
         self, position: int, cell: Cell, flow: CellFlow, draft: StepDraft

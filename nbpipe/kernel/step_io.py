@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from nbpipe.errors import NbpipeError, StoreUnavailableError
+from nbpipe.kernel.definition_state import states_of
 from nbpipe.kernel.exchange import CellError, KernelProblem, KernelReport, Unstorable
 from nbpipe.kernel.optional_values import is_worth_keeping
 from nbpipe.kernel.problems import StepNotebookError
@@ -103,6 +104,7 @@ class StepIo:
         self._loaded: dict[Variable, _Loaded] = {}
         self._inputs: set[Variable] = set()
         self._loaded_beside: dict[str, Any] = {}
+        self._definition_states: dict[str, str] = {}
         self._companions: dict[str, Any] = {}
         self._companion_marks: dict[str, str] = {}
         self._state = ProcessState(namespace)
@@ -155,6 +157,7 @@ class StepIo:
         self._loaded_beside = {
             name: self._namespace[name] for name in self._definitions if name in self._namespace
         }
+        self._definition_states = self._states_of_definitions(steady=True)
         self._inputs.update(names)
         self._companion_marks = self._marks_of_companions(steady_fingerprints)
         imprints = self._imprints(names, steady_fingerprints)
@@ -194,6 +197,7 @@ class StepIo:
             ]
             changed += self._shared_inputs({*bound, *changed})
             stale = self._stale_companions([*bound, *changed])
+            unlike = sorted({*self._changed_definitions()} - {*bound, *kept, *changed, *stale})
             stored = self._store([*bound, *changed], kept)
             trace = replace(trace, parts_indexes=self._parts_indexes(stored.values))
             unstorable = [name for name in bound if name in stored.failures]
@@ -208,7 +212,7 @@ class StepIo:
                         for name in (*required, *optional)
                         if name not in self._namespace
                     ),
-                    changed=(*changed, *stale, *self._indexes_named()),
+                    changed=(*changed, *stale, *unlike, *self._indexes_named()),
                     notes=tuple(
                         f"'{name}' changed in place and cannot be stored: "
                         f"{stored.failures[name].message}"
@@ -264,6 +268,17 @@ class StepIo:
             now, before = imprints[name], self._loaded[name].imprint
             if now.content != before.content or now.shared_with != before.shared_with & {*names}:
                 yield name
+
+    def _changed_definitions(self) -> Iterator[Variable]:
+        """Name the functions and classes that hold something else than when the step began."""
+        now = self._states_of_definitions(steady=False)
+        for name, state in self._definition_states.items():
+            if now.get(name) != state:
+                yield Variable(name)
+
+    def _states_of_definitions(self, *, steady: bool) -> dict[str, str]:
+        there = {**self._namespace, **self._loaded_beside}
+        return states_of(there, self._loaded_beside, definitions=self._definitions, steady=steady)
 
     @contextmanager
     def _definitions_as_loaded(self) -> Iterator[None]:

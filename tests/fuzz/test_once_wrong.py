@@ -98,6 +98,25 @@ CASES = {
         "#| step: b\nprint(x)",
         "#| step: c\nprint(b.content is x)",
     ),
+    "a function that a decorator made counts its calls": case_of(
+        "def counted(f):\n    def call(*args):\n        call.calls += 1\n        return f(*args)\n"
+        "    call.calls = 0\n    return call\n@counted\ndef square(x):\n    return x * x",
+        "#| step: a\nn = square(2)",
+        "#| step: b\nprint(square.calls, n)",
+    ),
+    "a function that a decorator made remembers": case_of(
+        "def kept(f):\n    known = {}\n    def call(x):\n        if x not in known:\n"
+        "            print('computing')\n            known[x] = f(x)\n        return known[x]\n"
+        "    return call\n@kept\ndef square(x):\n    return x * x",
+        "#| step: a\nn = square(2)",
+        "#| step: b\nprint(square(2), n)",
+    ),
+    "a class counts its instances where nobody sees it": case_of(
+        "class Box:\n    made = 0\n    def __init__(self):\n"
+        "        setattr(type(self), 'ma' + 'de', self.made + 1)",
+        "#| step: a\nb = Box()",
+        "#| step: b\nprint(b.made)",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
