@@ -208,7 +208,8 @@ def _setup(before: list[Code], draft: StepDraft) -> tuple[Fragment | Load, ...]:
             for name in binds:
                 defined.setdefault(name, set()).add(code.place)
         # So does a setting made after a step made another: it must not be undone by loading that.
-        sets = not binds
+        # And an import gives what the module has by then.
+        sets = not binds or code.statement.kind is StatementKind.IMPORT
         early = [
             name
             for name, binding in waiting.items()

@@ -38,6 +38,8 @@ from nbpipe.model.flow import (
 from nbpipe.model.names import StepName, Variable, is_state
 from nbpipe.model.notebook import Cell, RandomPolicy
 
+_RELOADS: Final = frozenset({"importlib.reload", "imp.reload"})
+
 # Methods of functions that remember results.
 _CACHE_METHODS: Final = frozenset({"cache_info", "cache_clear"})
 
@@ -62,6 +64,8 @@ class StepEvents:
         # The steps that use a definition which may keep state, and those of which it is known.
         self._users: dict[int, dict[StepName, None]] = {}
         self._keeping: set[int] = set()
+        # Where a step loads a module again, and the names that stood for it.
+        self.reloads: list[tuple[At, Variable]] = []
         self.reader = StepReader(
             names, drafts=drafts, replayed=replayed, findings=findings, follow=self._follow
         )
@@ -222,6 +226,8 @@ class StepEvents:
 
     def _call(self, at: At, call: Call) -> None:
         self._draw(at, call)
+        if self._names.canonical(call.function) in _RELOADS and call.positional:
+            self.reloads += [(at, name) for name in sorted(call.positional[0])]
         if call.method in _CACHE_METHODS:
             self._ask_cache(at, call)
         for effect in self._calls.follow(call):

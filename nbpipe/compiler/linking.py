@@ -206,6 +206,8 @@ class Linker:
         for draft in self.drafts.values():
             for name in sorted(self._learned.get(draft.name, ())):
                 self._fuse_users_of_definition(draft, name)
+        for at, name in self._events.reloads:
+            self._fuse_users_of_module(at, name)
         self._replaying.report_lost(self.drafts.values())
 
     def _fuse_users_of_definition(self, draft: StepDraft, name: Variable) -> None:
@@ -227,6 +229,30 @@ class Linker:
             if definitions & {*other.code, *other.carried} and other is not draft:
                 steps = (draft.name, other.name)
                 keeps_state(self._findings, name, steps, draft.cells[0][1], 1)
+
+    def _fuse_users_of_module(self, at: At, name: Variable) -> None:
+        """Names from a module that is loaded again stand for what it had before."""
+        modules = {
+            module
+            for code in self.code.values()
+            if name in code.statement.imports
+            for module in code.statement.modules
+        }
+        for other in self.drafts.values():
+            places = {*other.code, *other.carried}
+            used = [self.code[place].statement for place in places]
+            used += [statement for _, _, flow in other.cells for statement in flow.statements]
+            is_user = name in other.inputs or any(modules & {*each.modules} for each in used)
+            if other is not at.step and is_user:
+                self._findings.add(
+                    "NBP222",
+                    f"step {at.step.name!r} loads module {name!r} again, and step {other.name!r} "
+                    "uses it, too; so they run as one.",
+                    at.cell,
+                    at.line,
+                    help="To keep them apart, do not reload: every step loads the module anew.",
+                    fuse={at.step.name, other.name},
+                )
 
     def _before_first_statement(
         self, position: int, cell: Cell, flow: CellFlow, draft: StepDraft

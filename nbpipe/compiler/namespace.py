@@ -88,6 +88,8 @@ class Namespace:
         self.unresolved: list[Unresolved] = []
         self.has_star = False
         self.states: set[Variable] = set()
+        # By import, what steps before it had made of the data of its modules.
+        self.states_at_import: dict[Place, dict[Variable, DataBinding]] = {}
         self.opaque_step: StepDraft | None = None
         self.read_anywhere: frozenset[Variable] = frozenset()
         self._methods: dict[str, list[FunctionFlow]] = {}
@@ -271,6 +273,14 @@ class Namespace:
             siblings=siblings,
         )
         self.code[place] = code
+        if statement.kind is StatementKind.IMPORT:
+            self.states_at_import[place] = {
+                state: binding
+                for module in statement.modules
+                for state in self.states
+                if f"{state}.".startswith(f"@module.{module}.")
+                and isinstance(binding := self.bindings.get(state), DataBinding)
+            }
         return code
 
     def flows_at(self, place: Place) -> list[Flow]:

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from nbpipe.compiler.draft import (
     Binding,
+    Code,
     CodeBinding,
     ComputedBinding,
     DataBinding,
@@ -115,11 +116,32 @@ class StepReader:
             elif here == at.place:
                 continue
             wanted.extend(code.needs)
+            self._import_in_time(at, code)
             # Decorators and base classes act through what is made with them.
             for need in sorted(code.needs):
                 for flow in self._names.flows_at(need):
                     self._follow(at, flow)
             wanted.extend(p for p in self._replayed.patches_of(here) if not step.owns(p))
+
+    def _import_in_time(self, at: At, code: Code) -> None:
+        """What a module had when a name was imported may not be what it has for this step."""
+        for state, then in self._names.states_at_import.get(code.place, {}).items():
+            now = at.step.inputs.get(state)
+            if now is None or now.version == then.version:
+                continue
+            owners = [d.name for d in self._drafts.values() if d.owns(code.place)]
+            other = owners[0] if owners else then.step
+            if other != at.step.name:
+                name = spoken(state)
+                self._findings.add(
+                    "NBP205",
+                    f"step {at.step.name!r} uses a name that was imported between two changes of "
+                    f"the {name}, the first in step {other!r}; so they run as one.",
+                    at.cell,
+                    at.line,
+                    help="To keep them apart, use it by way of the module: module.name.",
+                    fuse={at.step.name, other},
+                )
 
     def _take(self, at: At, name: Variable, binding: DataBinding) -> None:
         """The step reads a computed value."""

@@ -14,6 +14,8 @@ MODELS = (
     "        MODELS[cls.__name__] = cls\n"
 )
 
+pytestmark = pytest.mark.slow
+
 CASES = {
     "a lambda under two names": case_of(
         "#| step: a\nf = lambda x: [x]", "#| step: b\ng = f", "#| step: c\nprint(f is g)"
@@ -116,6 +118,42 @@ CASES = {
         "        setattr(type(self), 'ma' + 'de', self.made + 1)",
         "#| step: a\nb = Box()",
         "#| step: b\nprint(b.made)",
+    ),
+    "a name imported from a module that is loaded again": steps_of(
+        "import lib\nfrom lib import items",
+        "lib.items.append(1)",
+        "from importlib import reload\nlib = reload(lib)",
+        "print(items, lib.items)",
+        files=dict(MODULES.files),
+    ),
+    "a name imported from a module in a step": steps_of(
+        "import lib",
+        "lib.bump()",
+        "from lib import counter\nprint(counter, lib.counter)",
+        "lib.bump()\nprint(counter)",
+        files=dict(MODULES.files),
+    ),
+    "a number is imported after a step changed it, in an untagged cell": case_of(
+        "import lib",
+        "#| step: a\nlib.bump()",
+        "from lib import counter",
+        "#| step: b\nprint(counter, lib.counter)",
+        files=dict(MODULES.files),
+    ),
+    "a number is imported between two changes of it": steps_of(
+        "import lib",
+        "lib.bump()",
+        "from lib import counter\nprint(counter)",
+        "lib.bump()",
+        "print(counter, lib.counter)",
+        files=dict(MODULES.files),
+    ),
+    "a module is patched after it was loaded again": steps_of(
+        "import importlib, lib",
+        "lib = importlib.reload(lib)",
+        "lib.mode = lambda: 'patched'",
+        "print(lib.mode())",
+        files=dict(MODULES.files),
     ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
