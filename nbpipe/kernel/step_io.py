@@ -27,6 +27,7 @@ from nbpipe.model.trace import Trace
 from nbpipe.store.alias_groups import AliasGroups, find_alias_groups
 from nbpipe.store.blobs.protocol import BlobStore
 from nbpipe.store.values import (
+    OpenedBundles,
     StoredValues,
     companions_of,
     fingerprints,
@@ -105,6 +106,8 @@ class StepIo:
         self._inputs: set[Variable] = set()
         self._loaded_beside: dict[str, Any] = {}
         self._definition_states: dict[str, str] = {}
+        self._opened: OpenedBundles = {}
+        self._asked: set[str] = set()
         self._companions: dict[str, Any] = {}
         self._companion_marks: dict[str, str] = {}
         self._state = ProcessState(namespace)
@@ -119,18 +122,21 @@ class StepIo:
         with self._problems_reported("input"):
             found = self._side.inputs(upstream)
             values = [value for value in found.values() if value is not None]
-            asked = {(value.bundle, str(value.variable)) for value in values}
+            self._asked |= {f"{value.variable} of {value.bundle}" for value in values}
             companions = {
                 each.variable: each
                 for value in values
                 for each in companions_of(value)
-                if (each.bundle, each.variable.split()[0]) not in asked
+                if each.variable not in self._asked
             }
+            for name in self._companions.keys() & self._asked:
+                del self._companions[name]
             loaded = load_values(
                 self._side.blobs,
                 [*values, *companions.values()],
                 self._namespace,
                 trusted=self._side.trusted,
+                opened=self._opened,
             )
             for name, value in loaded.items():
                 if name in companions:
@@ -159,6 +165,8 @@ class StepIo:
         }
         self._definition_states = self._states_of_definitions(steady=True)
         self._inputs.update(names)
+        # Those of an earlier load may share with the new ones.
+        names = sorted(name for name in self._inputs if name in self._namespace)
         self._companion_marks = self._marks_of_companions(steady_fingerprints)
         imprints = self._imprints(names, steady_fingerprints)
         self._index_labels += [

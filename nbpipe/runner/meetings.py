@@ -186,6 +186,8 @@ class Meetings:
         looked_at = self._written(self._inputs_of(step.name))
         found = {}
         for maker, products in self._products.items():
+            if rank[maker] < rank[step.name]:
+                continue  # A step behind may have changed it; there must be one.
             is_own = rank[maker] == rank[step.name]
             for name in products if is_own else products.keys() & looked_at.keys():
                 writer = self._last_writer.get(name)

@@ -57,6 +57,10 @@ class StoredValues:
     failures: Mapping[Variable, ValueFailure]
 
 
+# What bundles hold, by digest and by the names that were stored together.
+OpenedBundles = dict[tuple[Digest, str], object]
+
+
 class _NotKept(Exception):  # noqa: N818 - never leaves this file
     """A bundle would not come back as it was."""
 
@@ -116,17 +120,19 @@ def store_values(  # noqa: PLR0913 - all but three are optional
     )
 
 
-def load_values(
+def load_values(  # noqa: PLR0913 - all but three are optional
     blobs: BlobStore,
     values: Sequence[StoredValue],
     namespace: dict[str, Any],
     *,
     trusted: bool,
     serializers: Sequence[Serializer] = (),
+    opened: OpenedBundles | None = None,
 ) -> dict[str, object]:
     """Load values; those of one bundle share what they shared. `namespace` is not changed.
 
     Functions that come back look up their globals in `namespace`, at the time they are called.
+    With `opened`, values share also with those that an earlier call loaded from their bundles.
 
     Raises:
         UserError: the format can run code and the store is not trusted, or loading failed.
@@ -139,7 +145,8 @@ def load_values(
         group = _names_in(value.member) or value.variable
         members_by_group.setdefault((value.bundle, group), []).append(value)
     loaded: dict[str, object] = {}
-    for (digest, _), members in members_by_group.items():
+    for place, members in members_by_group.items():
+        digest, _ = place
         names = " and ".join(repr(str(member.variable)) for member in members)
         bundle = read_bundle(blobs, digest)
         if bundle.format.name == pickled_objects.FORMAT.name and not trusted:
@@ -149,7 +156,12 @@ def load_values(
                 "(in a container: NBPIPE_TRUST_STORE=1).",
             )
         try:
-            content = _load_bundle(blobs, bundle, namespace, serializers)
+            if opened is not None and place in opened:
+                content = opened[place]
+            else:
+                content = _load_bundle(blobs, bundle, namespace, serializers)
+            if opened is not None and members[0].member:
+                opened[place] = content
             for member in members:
                 loaded[member.variable] = _taken_from(content, member.member)
         except NbpipeError as error:

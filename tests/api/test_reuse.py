@@ -9,8 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from nbpipe.api.runs import status
+from nbpipe.model.effects import FileEffects
+from nbpipe.model.observed import Observed
 from nbpipe.model.run import RunState
 from nbpipe.runner import interpreters
+from nbpipe.runner.meetings import Meetings
 from nbpipe.store.index import results
 
 CELLS = (
@@ -649,6 +652,29 @@ def test_a_listing_comes_after_what_is_written_below(exchange):
     assert value_of(run) == "2"
     assert exchange.workspace.pipeline.step_by_name["read"].after == ("write",)
     assert exchange.stale() == {}
+
+
+def test_a_file_of_a_step_before_is_not_removed_for_one_that_runs_again(desk):
+    desk.cells("from lib import f", "%%step make\nf()", "%%step look\nf(2)", "%%step change\nf(1)")
+    pipeline = desk.workspace.pipeline
+    meetings = Meetings()
+    touched = {
+        "make": FileEffects(writes=("x",)),
+        "look": FileEffects(lists=(".",)),
+        "change": FileEffects(writes=("x",)),
+    }
+    for minute, (name, files) in enumerate(touched.items()):
+        meetings.note_launch(name, datetime(2026, 1, 1, 0, minute, tzinfo=UTC))
+        meetings.observed[name] = Observed(files=files)
+        products = {"x": "/w/x"} if name == "make" else {}
+        meetings.note_end(name, datetime(2026, 1, 1, 0, minute, 30, tzinfo=UTC), products)
+    look, make = pipeline.step_by_name["look"], pipeline.step_by_name["make"]
+    assert meetings.products_in_the_way(pipeline, look) == {}
+    assert meetings.products_in_the_way(pipeline, make).keys() == {"x"}
+    # It was there and is there: what is in it is nothing to who lists it.
+    meetings.note_launch("look", datetime(2026, 1, 1, 1, tzinfo=UTC))
+    assert meetings.came_too_late(pipeline, "look", is_there=lambda _: True) is None
+    assert meetings.came_too_late(pipeline, "look", is_there=lambda _: False) is not None
 
 
 def test_steps_that_are_in_order_anyway_learn_nothing(desk):

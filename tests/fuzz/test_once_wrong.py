@@ -155,6 +155,16 @@ CASES = {
         "print(lib.mode())",
         files=dict(MODULES.files),
     ),
+    "iterators that share are loaded before and after a star import": case_of(
+        "import itertools\ndef take(it, n):\n    return list(itertools.islice(it, n))",
+        "#| step: a\nx = [1, 2]",
+        "#| step: b\ni = iter(range(9))\nc = itertools.chain(x, i)",
+        "#| step: b\nfrom stars import *",
+        "#| step: c\nfirst, *_ = [*take(c, 2), 0]",
+        "#| step: d\nn = 1 in itertools.islice(c, 3)",
+        "#| step: e\ni = zip(i, range(0))",
+        files={"stars.py": "star = 5\n"},
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
