@@ -25,7 +25,7 @@ from nbpipe.compiler.draft import (
 from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Flow, Namespace, Unresolved
 from nbpipe.compiler.replaying import Replayed
-from nbpipe.model.flow import Use
+from nbpipe.model.flow import StatementKind, Use
 from nbpipe.model.names import StepName, Variable, is_state, spoken
 from nbpipe.model.notebook import Cell
 
@@ -169,8 +169,32 @@ class StepReader:
             return
         step.seen[name] = binding.version
         step.inputs.setdefault(name, binding)
+        twice = self._defined_twice(binding.carries)
+        if twice:
+            self._findings.add(
+                "NBP205",
+                f"step {step.name!r} uses {spoken(name)!r}, which may need {twice!r} as it was "
+                f"before and after it was defined again; so it runs as one with {binding.step!r}.",
+                at.cell,
+                at.line,
+                help=f"To keep them apart, give one of the two {twice!r} another name.",
+                fuse={step.name, binding.step},
+            )
         if binding.carries or binding.flow or binding.reads:
             self._load(at._replace(carrying=True), binding)
+
+    def _defined_twice(self, carried: frozenset[Place]) -> Variable | None:
+        """Give a name that stands for two of these definitions: stored values know only names."""
+        names: set[Variable] = set()
+        for place in carried:
+            statement = self._names.code[place].statement
+            # Implementations that are registered with a function are often called `_`.
+            if statement.kind is StatementKind.DEFINITION and statement.binds != ("_",):
+                again = names.intersection(statement.binds)
+                if again:
+                    return min(again)
+                names.update(statement.binds)
+        return None
 
     def _load(self, at: At, binding: DataBinding) -> None:
         """Give the step what comes with a value that it loads."""

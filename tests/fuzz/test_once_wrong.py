@@ -165,6 +165,18 @@ CASES = {
         "#| step: e\ni = zip(i, range(0))",
         files={"stars.py": "star = 5\n"},
     ),
+    "instances of a class as it was and as it is now share a list": case_of(
+        "class Box:\n    def __init__(self, content):\n        self.content = content\n"
+        "    def put(self, value):\n        return self\n"
+        "class Point:\n    def move(self):\n        return self",
+        "#| step: a\nx = [1]\ny = [x, 4]",
+        "#| step: b\nbox = Box(y)\nsame = box\nold = Point()",
+        "#| step: c\nclass Point:\n    def __init__(self, trail):\n        self.trail = [*trail]\n"
+        "    def __repr__(self):\n        return f'Point({self.trail})'",
+        "#| step: d\npoint = Point(y[:1])",
+        "#| step: e\nbox.put(2).put(point is old)",
+        "#| step: f\nprint(point)",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
