@@ -20,6 +20,8 @@ from nbpipe.store.values import store_values
 from tests.fuzz.describe import describe
 from tests.store.namespaces import failures, temporary_blobs
 
+pytestmark = pytest.mark.usefixtures("without_project_modules")
+
 IMPORTS = """
 import functools, io, os, random
 import numpy as np

@@ -10,6 +10,8 @@ from nbpipe.model.trace import Trace
 from nbpipe.store.blobs.local import LocalBlobs
 from nbpipe.store.values import store_values
 
+pytestmark = pytest.mark.usefixtures("without_project_modules")
+
 
 class Kernel:
     """A step's namespace, its store, and the reports that were delivered."""
