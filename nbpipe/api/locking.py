@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from nbpipe.environment.lock import as_installed, environment_files
+from nbpipe.environment.lock import LOCK, as_installed, environment_files
 from nbpipe.errors import NotFoundError
 from nbpipe.runner.interpreters import OWN_KERNELS
 from nbpipe.runner.observed_parts import ABSENT, UNKNOWN
@@ -17,7 +17,7 @@ from nbpipe.workspace import Workspace
 
 
 def locked_environment(workspace: Workspace) -> dict[str, str]:
-    """Give the texts of `environment/`, with what the store knows, if there is one.
+    """Give the texts of `environment/`: those of a bundle, or with what the store knows.
 
     Raises:
         CompilationError: the notebook does not compile.
@@ -25,12 +25,26 @@ def locked_environment(workspace: Workspace) -> dict[str, str]:
         StoreUnavailableError: the store cannot be read.
         CorruptStoreError: its index is damaged.
     """
+    if own := environment_of_bundle(workspace):
+        return own
     try:
         store = workspace.open_store(create=False)
     except NotFoundError:
         return environment_files(workspace.pipeline.imports)
     with closing(store):
         return environment_with_results(workspace, store)
+
+
+def environment_of_bundle(workspace: Workspace) -> dict[str, str]:
+    """Give the texts of a bundle's own `environment/`; none for a notebook, or without a lock.
+
+    What it was locked to counts, not what happens to be installed here.
+    """
+    directory = workspace.path / "environment"
+    if not workspace.is_bundle or not (directory / LOCK).is_file():
+        return {}
+    files = [path for path in directory.iterdir() if path.is_file()]
+    return {path.name: path.read_text("utf-8", errors="replace") for path in files}
 
 
 def environment_with_results(workspace: Workspace, store: ArtifactStore) -> dict[str, str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nbpipe.api.locking import environment_with_results
+from nbpipe.api.locking import environment_of_bundle, environment_with_results
 from nbpipe.environment.isolated import isolated_python, isolating_variables
+from nbpipe.environment.lock import LOCK, PYTHON_VERSION
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.effects import LearnedEffects, shared_files
 from nbpipe.model.names import RunId, StepName, Variable
@@ -158,20 +160,17 @@ def _isolated_python(
             f"The notebook names the kernel '{kernel}', and isolated kernels are python3.",
             hint="Choose the kernel Python 3 for the notebook, or run without --isolated.",
         )
-    files = environment_with_results(workspace, store)
-    locked = workspace.path / "environment"
-    if workspace.is_bundle and (locked / "requirements.lock").is_file():
-        # What it was locked to counts, not what happens to be installed here.
-        found = {path.name: path.read_text("utf-8") for path in locked.iterdir() if path.is_file()}
-        wanted, here = found.get("python-version", "").strip(), files["python-version"].strip()
-        if wanted and wanted != here:
-            raise ConfigurationError(
-                f"The bundle was locked for Python {wanted}, and nbpipe runs on {here}.",
-                hint=f"Run it with nbpipe on Python {wanted}, or compile the notebook again.",
-            )
-        files |= found
+    files = environment_of_bundle(workspace)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    wanted = files.get(PYTHON_VERSION, "").strip() or here
+    if wanted != here:
+        raise ConfigurationError(
+            f"The bundle was locked for Python {wanted}, and nbpipe runs on {here}.",
+            hint=f"Run it with nbpipe on Python {wanted}, or compile the notebook again.",
+        )
+    files = files or environment_with_results(workspace, store)
     return isolated_python(
-        files["requirements.lock"],
+        files[LOCK],
         store.root / "cache" / "environments",
         building=lambda count: (listener or Nobody()).notice(
             EnvironmentBuilding(distributions=count)

@@ -18,6 +18,10 @@ NEEDED_BY_NBPIPE: Final = (
 )  # fmt: skip
 _NBPIPE: Final = "jupyterlab-nbpipe"
 
+# Files of `environment/`.
+LOCK: Final = "requirements.lock"
+PYTHON_VERSION: Final = "python-version"
+
 
 def environment_files(
     imports: Iterable[str], *, imported: Mapping[str, str] | None = None
@@ -28,8 +32,8 @@ def environment_files(
     missing here) are left out. `imported` is as for `requirements_lock`.
     """
     return {
-        "requirements.lock": requirements_lock(imports, imported=imported),
-        "python-version": f"{sys.version_info.major}.{sys.version_info.minor}\n",
+        LOCK: requirements_lock(imports, imported=imported),
+        PYTHON_VERSION: f"{sys.version_info.major}.{sys.version_info.minor}\n",
         "platform": f"{sys.platform} {platform.machine()} {sys.implementation.name}\n",
     }
 

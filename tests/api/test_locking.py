@@ -9,9 +9,10 @@ import pytest
 
 from nbpipe.api.exports import export
 from nbpipe.api.locking import environment_with_results
-from nbpipe.api.notebooks import bundle_texts
+from nbpipe.api.notebooks import bundle_texts, write_bundle
 from nbpipe.environment.lock import environment_files
 from nbpipe.model.run import RunState
+from nbpipe.workspace import open_workspace
 
 CELLS = ("import helper", "%%step load\ntable = helper.load()", "%%step show\nprint(table)")
 
@@ -73,6 +74,18 @@ def test_isolated_runs_and_exports_have_the_same_lock(loading):
     dockerfile_and_more = export(workspace, "docker").files
     locks = [text for name, text in dockerfile_and_more.items() if name.endswith(".lock")]
     assert locks == [files["environment/requirements.lock"]]
+
+
+def test_a_bundle_is_exported_with_the_lock_that_it_has(loading):
+    bundle = write_bundle(loading.workspace, loading.directory / "book.nbpipe")
+    (bundle / "environment/requirements.lock").write_text("numlib==0.9\n")
+    (bundle / "environment/python-version").write_text("3.12\n")
+    loading.run()
+    files = export(open_workspace(bundle), "docker").files
+    assert files["requirements.txt"] == "numlib==0.9\n"
+    assert "FROM python:3.12" in files["Dockerfile"]
+    (bundle / "environment/requirements.lock").unlink()
+    assert "blake3==" in export(open_workspace(bundle), "docker").files["requirements.txt"]
 
 
 def test_the_newest_good_run_of_a_step_counts(loading):
