@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -132,17 +133,19 @@ class _Directory:
             os.chdir(os.path.join(self._start, changes.set["directory"]))  # noqa: PTH118
 
 
-class _List:
+class _List(ABC):
     """A list whose items, in order, are entries; those that were there first may stand anywhere."""
 
     module = "sys"
     imports_count = False
 
+    @abstractmethod
     def items(self) -> list[Any]:
-        raise NotImplementedError
+        """Give the list as it is now."""
 
+    @abstractmethod
     def replace(self, items: list[Any]) -> None:
-        raise NotImplementedError
+        """Make it another one."""
 
     def __init__(self) -> None:
         self._first = list(self.items())
