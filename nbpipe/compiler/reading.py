@@ -37,7 +37,7 @@ class At(NamedTuple):
 
     Attributes:
         line: its line in the cell; what its functions do elsewhere is reported here.
-        visited: the functions followed for this statement, by identity.
+        visited: the functions followed and the values loaded for this statement, by identity.
         carries, reads: what the values it makes bring along (`carrying`).
         carrying: the step loads a value, and code is needed for that alone.
     """
@@ -198,6 +198,9 @@ class StepReader:
 
     def _load(self, at: At, binding: DataBinding) -> None:
         """Give the step what comes with a value that it loads."""
+        if id(binding) in at.visited:
+            return  # What is stored together may read each other.
+        at.visited.add(id(binding))
         for place in sorted(binding.carries):
             self.need(at, place)
             for flow in self._names.flows_at(place):

@@ -177,6 +177,11 @@ CASES = {
         "#| step: e\nbox.put(2).put(point is old)",
         "#| step: f\nprint(point)",
     ),
+    "functions in two lists read each other's list": case_of(
+        "#| step: a\nx = [lambda: y]\ny = [lambda: x]",
+        "#| step: b\nprint(x[0]() is y, y[0]() is x)",
+        "#| step: b\nprint(x[0]()[0]() is x)",
+    ),
     "a figure changed where nobody sees it": case_of(
         "import matplotlib.pyplot as plt",
         "#| step: a\nfig, ax = plt.subplots()\nplt.close(fig)",
