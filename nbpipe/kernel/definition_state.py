@@ -8,6 +8,7 @@ classes: everything but methods.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from enum import EnumType
 from types import CellType, FunctionType
 from typing import Any, Final
 
@@ -44,6 +45,10 @@ def _parts_of(value: object) -> object:
             cells = [_content(cell) for cell in value.__closure__ or ()]
             held = (value.__defaults__, value.__kwdefaults__, value.__dict__, cells)
             return held if any(held) else None
+        case EnumType():
+            return (
+                None  # Its members are fixed; it notes combinations of flags that were asked for.
+            )
         case type():
             return [
                 (name, id(each) if _is_method(each) else each)

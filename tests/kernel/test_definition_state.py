@@ -64,6 +64,7 @@ def test_what_a_definition_holds_is_seen_to_change(source, use):
         ("class C:\n    n = 0\n    def m(self): self.n = 1", "C().m()"),
         ("import abc\nclass C(abc.ABC): pass", "isinstance(1, C)"),
         ("import enum\nclass C(enum.Enum):\n    A = 1", "C(1), C['A']"),
+        ("import enum\nclass C(enum.Flag):\n    A = 1\n    B = 2", "C(3)"),
         ("import dataclasses\n@dataclasses.dataclass\nclass C:\n    x: int = 0", "repr(C())"),
         ("import typing\nclass C(typing.Generic[typing.TypeVar('T')]): pass", "C[int]"),
     ],
