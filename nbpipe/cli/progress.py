@@ -90,11 +90,16 @@ class Lines:
 
     def _line(self, step_run: StepRun, seconds_saved: float) -> str:
         mark, colour = _MARKS[step_run.state]
+        word = step_run.state.value
         took = duration_text(step_run.seconds) if step_run.seconds else ""
         reason = step_run.reason
         if step_run.state is StepState.REUSED:
             took, reason = "", f"saved {duration_text(seconds_saved)}"
-        state = click.style(f"{mark} {step_run.state.value:<9}", fg=colour)
+        elif step_run.failure is not None and step_run.failure.unstorable:
+            # Mostly no failure in the end: it runs once more, as one with those that need these.
+            mark, word, colour = "↻", "unstored", "yellow"
+            reason = f"made {', '.join(step_run.failure.unstorable)}, which cannot be stored"
+        state = click.style(f"{mark} {word:<9}", fg=colour)
         line = f"{state}  {step_run.step:<{self._width}}  {took:>8}"
         return f"{line}  {click.style(_cut(reason, _LONGEST_REASON), dim=True)}".rstrip()
 

@@ -234,7 +234,9 @@ class RunLoop:
                 self._finish_step(self._store.record_step(failed))
             self._final_state = RunState.FAILED
             return True
-        because = why_revised(self._pipeline, self._surprises.pending, order, again.values())
+        because = why_revised(
+            self._pipeline, compiled[0], self._surprises.pending, order, again.values()
+        )
         self._listener.notice(PipelineRevised(because=because))
         self._done_before = done
         self._go_on_with(compiled, order, again)

@@ -121,12 +121,23 @@ def undeclared(step: Step, found: LearnedEffects, order: Order) -> StepFailure |
     return StepFailure(kind="undeclared", message=message, hint=hint)
 
 
-def why_revised(before: Pipeline, found: LearnedEffects, order: Order, again: Iterable[str]) -> str:
-    """Say in a line why the pipeline was compiled anew; `again` are reasons of second tries."""
+def why_revised(
+    before: Pipeline, after: Pipeline, found: LearnedEffects, order: Order, again: Iterable[str]
+) -> str:
+    """Say in a line why the pipeline was compiled anew; `again` are reasons of second tries.
+
+    Of what steps changed only that is named which others take from them now, if there is any.
+    """
+    taken = {(i.upstream, i.variable) for step in after.steps for i in step.inputs}
+    changes = {s.name: found.changes[s.own] for s in before.steps if s.own in found.changes}
+    telling = {
+        step: [name for name in names if (after.whole_of(step), name) in taken]
+        for step, names in changes.items()
+    }
     changers = [
-        f"step '{step.name}' changed {_listed(found.changes[step.own])}"
-        for step in before.steps
-        if step.own in found.changes
+        f"step '{step}' changed {_listed(names)}"
+        for step, names in (telling if any(telling.values()) else changes).items()
+        if names
     ]
     parts = [
         f"{'; '.join(changers)}, which its code does not show: what read it runs again"
