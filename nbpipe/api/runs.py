@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from nbpipe.api.locking import environment_of_bundle, environment_with_results
 from nbpipe.environment.isolated import isolated_python, isolating_variables
-from nbpipe.environment.lock import LOCK, PYTHON_VERSION
+from nbpipe.environment.lock import LOCK, PYTHON_VERSION, python_here
 from nbpipe.errors import ConfigurationError, StoreUnavailableError
 from nbpipe.model.effects import LearnedEffects, shared_files
 from nbpipe.model.names import RunId, StepName, Variable
@@ -161,7 +160,7 @@ def _isolated_python(
             hint="Choose the kernel Python 3 for the notebook, or run without --isolated.",
         )
     files = environment_of_bundle(workspace)
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    here = python_here()
     wanted = files.get(PYTHON_VERSION, "").strip() or here
     if wanted != here:
         raise ConfigurationError(

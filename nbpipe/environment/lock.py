@@ -33,9 +33,14 @@ def environment_files(
     """
     return {
         LOCK: requirements_lock(imports, imported=imported),
-        PYTHON_VERSION: f"{sys.version_info.major}.{sys.version_info.minor}\n",
+        PYTHON_VERSION: f"{python_here()}\n",
         "platform": f"{sys.platform} {platform.machine()} {sys.implementation.name}\n",
     }
+
+
+def python_here() -> str:
+    """Give the Python that a lock made here is for, as `3.12`."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def requirements_lock(imports: Iterable[str], *, imported: Mapping[str, str] | None = None) -> str:

@@ -46,9 +46,8 @@ def _parts_of(value: object) -> object:
             held = (value.__defaults__, value.__kwdefaults__, value.__dict__, cells)
             return held if any(held) else None
         case EnumType():
-            return (
-                None  # Its members are fixed; it notes combinations of flags that were asked for.
-            )
+            # Its members are fixed; it notes combinations of flags that were asked for.
+            return None
         case type():
             return [
                 (name, id(each) if _is_method(each) else each)

@@ -9,6 +9,7 @@ the moment) is left out of this, and so is a name that the step bound to another
 from __future__ import annotations
 
 import os
+import sys
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -169,10 +170,11 @@ class StepIo:
         names = sorted(name for name in self._inputs if name in self._namespace)
         self._companion_marks = self._marks_of_companions(steady_fingerprints)
         imprints = self._imprints(names, steady_fingerprints)
-        self._index_labels += [
-            (weakref.ref(index), _labels_of(index))
-            for index in self._groups(self._namespace, names).indexes
-        ]
+        if self._watches_indexes:
+            self._index_labels += [
+                (weakref.ref(index), _labels_of(index))
+                for index in self._groups(self._namespace, names).indexes
+            ]
         for name in names:
             if imprints[name].content is not None:
                 self._loaded[name] = _Loaded(
@@ -317,15 +319,18 @@ class StepIo:
     def _parts_indexes(self, stored: Iterable[Variable]) -> bool:
         """Say whether what is stored has an index of something else, and loses it."""
         there = sorted({*self._inputs & self._namespace.keys(), *stored})
-        return not self._names_indexes and self._groups(self._namespace, there).share_indexes
+        return self._watches_indexes and self._groups(self._namespace, there).share_indexes
 
     def _indexes_named(self) -> Iterator[Variable]:
         """Tell of an index that came in and has another name now, when nobody expects that."""
         indexes = ((reference(), labels) for reference, labels in self._index_labels)
-        if not self._names_indexes and any(
-            index is not None and _labels_of(index) != labels for index, labels in indexes
-        ):
+        if any(index is not None and _labels_of(index) != labels for index, labels in indexes):
             yield INDEX_NAMES
+
+    @property
+    def _watches_indexes(self) -> bool:
+        """True where indexes do not link frames, and there can be any: to look takes a walk."""
+        return not self._names_indexes and "pandas" in sys.modules
 
     def _groups(self, namespace: Namespace, names: Sequence[str]) -> AliasGroups:
         return find_alias_groups(

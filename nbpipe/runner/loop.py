@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from nbpipe.errors import ConfigurationError, CorruptStoreError, StoreUnavailableError
+from nbpipe.model.artifact import StoredValue
 from nbpipe.model.effects import LearnedEffects
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.observed import Observed
@@ -442,8 +443,7 @@ class RunLoop:
     def _reuse(self, name: StepName, key: KeyParts, stored: StoredStep) -> None:
         step = self._steps[name]
         values = {variable: version.value for variable, version in stored.outputs.items()}
-        shared = shared_unseen(self._steps, step, values)
-        self._note_effects(name, {*stored.changed, *shared}, stored.observed)
+        self._note_effects(step, stored.changed, stored.observed, values)
         reason = f"reused from run {stored.run}"
         if is_unverified(step, stored.observed) and stored.run != self._run.id:
             reason += f", unverified: {named(stored.observed.unverified)}"
@@ -476,9 +476,7 @@ class RunLoop:
             self._note_retry(step.name, 0.0)
         self._update(step.name, attempt=attempt)
         self._remove_products(step)
-        meeting = self._meetings.came_too_late(
-            self._pipeline, step.name, is_there=self._keys.is_there
-        )
+        meeting = self._met_too_late(step.name)
         if meeting is not None:
             self._events.append(self._failed(step.name, meeting.failure))
             return
@@ -537,11 +535,8 @@ class RunLoop:
         known = self._step_runs[step.name]
         key = self._keys.key_after(step, known.key, result) if known.key else None
         observed = self._observed(step, result.trace)
-        shared = shared_unseen(self._steps, step, result.outputs)
-        self._note_effects(step.name, {*result.changed, *shared}, observed)
-        meeting = self._meetings.came_too_late(
-            self._pipeline, step.name, is_there=self._keys.is_there
-        )
+        self._note_effects(step, result.changed, observed, result.outputs)
+        meeting = self._met_too_late(step.name)
         if meeting is not None:
             if meeting.is_repairable and not self._request.strict:
                 self._came_too_late[step.name] = _why_again(step.name, meeting)
@@ -582,23 +577,34 @@ class RunLoop:
         return StepSucceeded(step.name)
 
     def _note_effects(
-        self, name: StepName, changed: Collection[Variable], observed: Observed
+        self,
+        step: Step,
+        changed: Collection[Variable],
+        observed: Observed,
+        values: Mapping[Variable, StoredValue],
     ) -> None:
-        self._meetings.observed[name] = observed
-        self._surprises.note_effects(self._steps, name, changed, observed)
+        self._meetings.observed[step.name] = observed
+        shared = shared_unseen(self._steps, step, values)
+        self._surprises.note_effects(self._steps, step.name, {*changed, *shared}, observed)
+
+    def _met_too_late(self, name: StepName) -> Meeting | None:
+        return self._meetings.came_too_late(self._pipeline, name, is_there=self._keys.is_there)
 
     def _observed(self, step: Step, trace: Trace) -> Observed:
         return self._keys.observed(
             step,
             trace,
             self._meetings.launched[step.name],
-            ran_alone=self._meetings.ran_alone(step.name),
+            ran_alone=self._ran_alone(step.name, trace),
         )
 
     def _note_end(self, name: StepName, trace: Trace) -> None:
-        alone = self._meetings.ran_alone(name)
-        products = self._keys.products(trace, ran_alone=alone)
+        products = self._keys.products(trace, ran_alone=self._ran_alone(name, trace))
         self._meetings.note_end(name, self._now(), products)
+
+    def _ran_alone(self, name: StepName, trace: Trace) -> bool:
+        # It only matters where not all is seen, and takes a look at every step.
+        return bool(trace.unverified) and self._meetings.ran_alone(name)
 
     def _forget_muddled(self, name: StepName) -> None:
         """Let nobody reuse results of steps that wrote one file beside each other.
@@ -628,7 +634,7 @@ class RunLoop:
 
     def _note_unstored(self, step: Step, result: UnstoredResult) -> StepFailure:
         observed = self._observed(step, result.trace)
-        self._note_effects(step.name, (), observed)
+        self._note_effects(step, (), observed, {})
         self._surprises.note_unstorable(step, result.unstorable)
         self._note_end(step.name, result.trace)
         return result.as_failure()

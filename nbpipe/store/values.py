@@ -144,6 +144,7 @@ def load_values(  # noqa: PLR0913 - all but three are optional
     for value in values:
         group = _names_in(value.member) or value.variable
         members_by_group.setdefault((value.bundle, group), []).append(value)
+    opened = {} if opened is None else opened
     loaded: dict[str, object] = {}
     for place, members in members_by_group.items():
         digest, _ = place
@@ -156,11 +157,11 @@ def load_values(  # noqa: PLR0913 - all but three are optional
                 "(in a container: NBPIPE_TRUST_STORE=1).",
             )
         try:
-            if opened is not None and place in opened:
+            if place in opened:
                 content = opened[place]
             else:
                 content = _load_bundle(blobs, bundle, namespace, serializers)
-            if opened is not None and members[0].member:
+            if members[0].member:
                 opened[place] = content
             for member in members:
                 loaded[member.variable] = _taken_from(content, member.member)
