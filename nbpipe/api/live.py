@@ -222,6 +222,7 @@ class LiveNotebook:
             required=tuple(o.variable for o in step.outputs if o.required),
             optional=tuple(o.variable for o in step.outputs if not o.required),
             definitions=step.shipped,
+            constants=step.constants,
             names_indexes=pipeline.names_indexes,
             watched_files=tuple(str(directory / path) for path in step.literal_paths),
         )

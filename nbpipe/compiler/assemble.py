@@ -288,9 +288,16 @@ def _fragments(codes: Iterable[Code]) -> list[Fragment]:
                 source="\n".join(source),
                 lines=tuple(lines),
                 whole=len(chosen) == chosen[0].siblings,
+                binds=_values_bound(code.statement for code in chosen),
             )
         )
     return fragments
+
+
+def _values_bound(statements: Iterable[Statement]) -> tuple[Variable, ...]:
+    code = (StatementKind.IMPORT, StatementKind.DEFINITION)
+    names = {name for each in statements if each.kind not in code for name in each.binds}
+    return tuple(sorted(names))
 
 
 def _blank_lines(previous: Code | None, code: Code) -> int:

@@ -121,6 +121,8 @@ class Linker:
                     case Bind(name=name, line=line):
                         if code is not None:
                             names.explore_code(code, event)
+                            if names.bindings.get(name) is None:
+                                self._replaying.connect(event)
                         else:
                             names.explored[name] = ComputedBinding(cell=cell, line=line)
                         names.changed_outside[name] = (cell, line)
@@ -201,11 +203,34 @@ class Linker:
                 fuse={draft.name, other.name},
             )
 
+    def _fuse_with_readers_between(self, draft: StepDraft) -> None:
+        """A step may change a value before it lets the name stand for another one.
+
+        Nobody sees that once the step has ended, and who reads the value meanwhile needs it so.
+        """
+        rebound = draft.inputs.keys() & draft.writes.keys()
+        for other in self.drafts.values():
+            between = other.cells_within(draft)
+            if other is draft or not between:
+                continue
+            met = sorted(n for n in rebound if other.inputs.get(n) == draft.inputs[n])
+            if met:
+                self._findings.add(
+                    "NBP205",
+                    f"step {draft.name!r} uses {spoken(met[0])!r} and assigns it later, and step "
+                    f"{other.name!r} reads it between its cells; so they run as one.",
+                    between[0],
+                    1,
+                    help=f"To keep them apart, give the later cells of {draft.name!r} another name.",
+                    fuse={draft.name, other.name},
+                )
+
     def finish(self) -> None:
         """Report what only shows when every cell is known."""
         for draft in self.drafts.values():
             for name in sorted(self._learned.get(draft.name, ())):
                 self._fuse_users_of_definition(draft, name)
+            self._fuse_with_readers_between(draft)
         for at, name in self._events.reloads:
             self._fuse_users_of_module(at, name)
         self._replaying.report_lost(self.drafts.values())

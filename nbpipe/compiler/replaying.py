@@ -213,9 +213,11 @@ class Replaying:
             match event:
                 case Bind(name=name):
                     names.bind_code(code, event)
+                    self.connect(event)
                     touched.append(name)
                 case Mutate(name=name):
                     touched += self._chain(name, code)
+                    names.aliases.add(name, names.objects(event.adds))
                 case Call():
                     touched += self._chain_stream(event, code)
                 case StarImport():
@@ -247,6 +249,17 @@ class Replaying:
         )
         if not binds_all and not is_stream:
             self._replayed.add_setting(code.place)
+
+    def connect(self, event: Bind) -> None:
+        """Note what objects of other names a constant is, or holds: steps that change it do so."""
+        names = self._names
+        origin = self._calls.result(event.origin)
+        names.aliases.bind(
+            event.name,
+            shares=names.objects(origin.shares),
+            part_of=names.objects(origin.part_of),
+            holds=names.objects(origin.holds),
+        )
 
     def _imports_told(self, statement: Statement) -> Iterator[Place]:
         """Give the imports of modules that may note what is defined: by decorators or bases."""

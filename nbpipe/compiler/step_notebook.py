@@ -5,6 +5,7 @@ A step notebook runs by itself under plain papermill. Its cells, in order::
     parameters      the parameters this step reads, with their defaults (papermill's own tag)
     begin           says which step of which pipeline this is
     prelude, load   replayed code, and inputs taken from the store, in notebook order
+    watch           the variables to which replayed code gave values, which the step may change
     body            the author's cells
     save            what goes into the store
 
@@ -15,7 +16,7 @@ that outputs and tracebacks find their way back to the author's notebook.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 
 from nbpipe.model.names import Variable
@@ -79,7 +80,8 @@ def _cells(
         "import nbpipe.kernel as _nbpipe\n\n"
         f"_nbpipe.begin({pipeline.name!r}, {step.name!r}{facts})",
     )
-    for part in (*step.setup, *step.body):
+    constants = [n for n in step.constants if _is_mutable(parameters.get(n))]
+    for part in _with_constants(step, constants):
         match part:
             case Load():
                 upstream = {i.variable: i.upstream for i in part.inputs}
@@ -94,9 +96,28 @@ def _cells(
                     lines=list(part.lines),
                     whole=part.whole,
                 )
+            case names:
+                yield cell("watch", f"_nbpipe.watch({[*names]})")
     required = [o.variable for o in step.outputs if o.required]
     optional = [o.variable for o in step.outputs if not o.required]
     yield cell("save", f"_nbpipe.save({required}, optional={optional})")
+
+
+def _with_constants(
+    step: Step, constants: Sequence[Variable]
+) -> Iterator[Fragment | Load | Sequence[Variable]]:
+    """Give the parts of a step; replayed constants are watched before the author's cells run."""
+    yield from step.setup
+    if constants:
+        yield constants
+    for part in step.body:
+        yield part
+        if part.binds:
+            yield part.binds
+
+
+def _is_mutable(parameter: Parameter | None) -> bool:
+    return parameter is None or isinstance(parameter.default, list | dict)
 
 
 def literal_source(value: ParameterValue) -> str:

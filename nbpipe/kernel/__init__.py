@@ -1,5 +1,5 @@
-"""What runs inside a user's kernel: the three calls of a step notebook. Light; no driver code."""
+"""What runs inside a user's kernel: the four calls of a step notebook. Light; no driver code."""
 
-from nbpipe.kernel.bootstrap import begin, load, save
+from nbpipe.kernel.bootstrap import begin, load, save, watch
 
-__all__ = ["begin", "load", "save"]
+__all__ = ["begin", "load", "save", "watch"]

@@ -1,4 +1,4 @@
-"""The three calls of a step notebook: `begin`, `load`, `save`."""
+"""The four calls of a step notebook: `begin`, `load`, `watch`, `save`."""
 
 from __future__ import annotations
 
@@ -75,6 +75,11 @@ def begin(
 def load(upstream: Mapping[str, str]) -> None:
     """Put inputs into the namespace: variable → step that makes it."""
     _begun().load(upstream)
+
+
+def watch(constants: Sequence[str]) -> None:
+    """Take the values of variables that replayed code bound for what the step begins with."""
+    _begun().watch(constants)
 
 
 def save(required: Sequence[str], optional: Sequence[str] = ()) -> None:

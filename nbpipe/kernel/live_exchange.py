@@ -139,6 +139,7 @@ class Advice:
         left_over: those that the step may not bind: a value from before is none of its.
         inputs: what the pipeline gives the step; None for what is left unbound.
         streams: random streams that the step may draw from.
+        constants: of `setup`, those that are no functions, classes or modules; and parameters.
         watched_files: absolute paths, as in a `KernelRequest`.
         ready: the result to reuse, if there is one and the cell may be left out.
         store: where blobs go.
@@ -162,6 +163,7 @@ class Advice:
     required: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     definitions: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
     names_indexes: bool = False
     watched_files: tuple[str, ...] = ()
     ready: ReadyResult | None = None

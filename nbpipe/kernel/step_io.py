@@ -11,10 +11,10 @@ from __future__ import annotations
 import os
 import sys
 import weakref
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from nbpipe.errors import NbpipeError, StoreUnavailableError
 from nbpipe.kernel.definition_state import states_of
@@ -36,6 +36,9 @@ from nbpipe.store.values import (
     steady_fingerprints,
     store_values,
 )
+
+# Values that nothing changes in place: there is no use in looking at them again.
+_UNCHANGING: Final = (bool, int, float, complex, str, bytes, type(None))
 
 # What the step works on: names to the values of an author, of any type.
 Namespace = dict[str, Any]
@@ -160,16 +163,36 @@ class StepIo:
             self._state.mark()
             self._note_inputs(sorted(names))
 
+    def watch(self, constants: Iterable[str]) -> None:
+        """Take variables that replayed code bound for inputs, too: the step may change them.
+
+        What they hold is the step's own copy, which later steps do not see.
+        """
+        with self._problems_reported("input"):
+            names = {name for name in map(Variable, constants) if self._may_change(name)}
+            self._inputs.update(names)
+            self._imprint(names)
+
+    def _may_change(self, name: str) -> bool:
+        return not isinstance(self._namespace.get(name), _UNCHANGING)
+
     def _note_inputs(self, names: Sequence[Variable]) -> None:
         self._loaded_beside = {
             name: self._namespace[name] for name in self._definitions if name in self._namespace
         }
         self._definition_states = self._states_of_definitions(steady=True)
         self._inputs.update(names)
-        # Those of an earlier load may share with the new ones.
-        names = sorted(name for name in self._inputs if name in self._namespace)
         self._companion_marks = self._marks_of_companions(steady_fingerprints)
-        imprints = self._imprints(names, steady_fingerprints)
+        # Those of an earlier load may share with the new ones.
+        self._imprint(self._inputs)
+
+    def _imprint(self, new: Collection[Variable]) -> None:
+        """Note what inputs are like as the step's own code begins."""
+        there = sorted(name for name in self._inputs if name in self._namespace)
+        names = [name for name in there if name in new]
+        if not names:
+            return
+        imprints = self._imprints(there, steady_fingerprints)
         if self._watches_indexes:
             self._index_labels += [
                 (weakref.ref(index), _labels_of(index))

@@ -76,6 +76,7 @@ class RunningStep:
             [name for name, value in advice.inputs.items() if value and not is_state(name)],
             self._states_from_before(),
         )
+        self._io.watch(advice.constants)
         self._older = {
             name: identity_of(shell.user_ns[name])
             for name in advice.left_over

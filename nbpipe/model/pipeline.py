@@ -59,7 +59,8 @@ class Fragment:
 
     `lines[i]` is the line in the author's cell of line `i + 1` here. `whole` says that the
     fragment is the entire cell, so that its outputs are the cell's outputs; `may_raise`, that an
-    exception in it does not end the step.
+    exception in it does not end the step. `binds` are the variables that replayed code gives values
+    which are no functions, classes or modules.
     """
 
     kind: FragmentKind
@@ -69,6 +70,7 @@ class Fragment:
     lines: tuple[int, ...]
     whole: bool = True
     may_raise: bool = False
+    binds: tuple[Variable, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,13 @@ class Step:
         return tuple(dict.fromkeys([*(i.upstream for i in self.inputs), *self.after]))
 
     @property
+    def constants(self) -> tuple[Variable, ...]:
+        """The variables that replayed code and parameters give values before its own cells run."""
+        replayed = (part.binds for part in self.setup if isinstance(part, Fragment))
+        names = {*self.parameters}.union(*replayed) - {each.variable for each in self.inputs}
+        return tuple(sorted(names))
+
+    @property
     def cell_numbers(self) -> tuple[int, ...]:
         """The numbers of its own cells in the notebook."""
         own = (part.cell_number for part in self.body if part.kind is FragmentKind.BODY)
@@ -249,7 +258,10 @@ class Pipeline:
         """Say whether it has the same steps, and these depend on the same."""
 
         def facts(pipeline: Pipeline) -> list[object]:
-            steps = [(s.name, s.fused, s.definitions.keys()) for s in pipeline.steps]
+            steps = [
+                (s.name, s.fused, s.code, s.parameters, s.definitions.keys())
+                for s in pipeline.steps
+            ]
             return [pipeline.names_indexes, pipeline.edges, steps]
 
         return facts(self) == facts(other)

@@ -68,7 +68,7 @@ def _advice(request: StepRequest, cell: Json, name: str, message: str) -> str:
             f"The kernel '{request.pipeline.kernel}' has no nbpipe ({message}): "
             "install jupyterlab-nbpipe into its environment."
         )
-    if kind in {"begin", "load", "save"}:
+    if kind in {"begin", "load", "watch", "save"}:
         return "This is a defect of nbpipe; please report it with the executed step notebook."
     if name == "SystemExit":
         return "The cell called sys.exit(), which ends the step before its outputs are stored."

@@ -11,6 +11,11 @@ from tests.fuzz.case import Case, Cell
 from tests.fuzz.moves import TOPICS, Topic
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
+# Values that setup cells may hold: later steps make them anew.
+_CONSTANT = re.compile(
+    r"\w+ = ([\[{]|(list|dict|set|deque|Counter|OrderedDict|bytearray)\("
+    r"|np\.(array|arange|zeros|ones|linspace)\(|pd\.(DataFrame|Series)\()"
+)
 _BY_NAME = {topic.name: topic for topic in TOPICS}
 
 DEFINITIONS = {name: text for topic in TOPICS for name, text in topic.definitions.items()}
@@ -33,12 +38,13 @@ _HOME = {
 
 def generate(seed: int, *, without: Iterable[str] = ()) -> Case:
     """Make the notebook with this number; `without` names topics that it must not touch."""
-    return _Notebook(Random(seed), frozenset(without)).made()
+    return _Notebook(Random(seed), frozenset(without), Random(f"setup {seed}")).made()
 
 
 class _Notebook:
-    def __init__(self, random: Random, without: frozenset[str]) -> None:
+    def __init__(self, random: Random, without: frozenset[str], of_setup: Random) -> None:
         self._random = random
+        self._of_setup = of_setup
         topics = [topic for topic in TOPICS if topic.name not in without]
         self._topics = random.sample(topics, k=min(len(topics), random.randint(1, 3)))
         self._without = without
@@ -56,10 +62,16 @@ class _Notebook:
         )
         starts = dict.fromkeys(self._ways[name] for name in WAYS if name in wanted)
         seeds = [topic.seeds for topic in topics if topic.seeds]
+        constants = self._constants(starts)
         cells = self._tagged(
             setup=["\n".join(imports), *self._grouped(definitions, most=4, between="\n\n")],
+            constants=constants,
             seeds=seeds,
-            steps=[*self._grouped(list(starts), most=4), *bodies, *shows],
+            steps=[
+                *self._grouped([each for each in starts if each not in constants], most=4),
+                *bodies,
+                *shows,
+            ],
         )
         files = {name: text for topic in topics for name, text in topic.files.items()}
         return Case(cells=tuple(cells), files=files)
@@ -133,6 +145,20 @@ class _Notebook:
         homes = {_HOME[name] for name in wanted} | {topic.name for topic in self._topics}
         return [topic for topic in TOPICS if topic.name in homes]
 
+    def _constants(self, starts: Iterable[str]) -> list[str]:
+        """Choose what setup holds, rather than a step: variables of plain content."""
+        if self._of_setup.random() < 0.5:
+            return []
+        chosen: list[str] = []
+        named: set[str] = set()
+        for start in starts:
+            name, _, content = start.partition(" = ")
+            others = _names_in([content]) & {*DEFINITIONS, *WAYS}
+            if _CONSTANT.match(start) and others <= named and self._of_setup.random() < 0.7:
+                chosen.append(start)
+                named.add(name)
+        return chosen
+
     # ---- cells
 
     def _grouped(self, lines: list[str], *, most: int, between: str = "\n") -> list[str]:
@@ -144,12 +170,23 @@ class _Notebook:
         return groups
 
     def _tagged(
-        self, *, setup: Sequence[str], seeds: Sequence[str], steps: Sequence[str]
+        self,
+        *,
+        setup: Sequence[str],
+        constants: Sequence[str],
+        seeds: Sequence[str],
+        steps: Sequence[str],
     ) -> Iterable[Cell]:
         style = self._random.choice(["%%step {}", "#| step: {}"])
         defines_in_steps = self._random.random() < 0.15
         seeds_in_setup = self._random.random() < 0.5
         yield Cell(source=setup[0] or "pass", tag=self._random.choice(["", "", "%%prelude"]))
+        if constants:
+            plain = all(re.match(r"\w+ = ([\[{]|(list|dict|set)\()", each) for each in constants)
+            yield Cell(
+                source="\n".join(constants),
+                tag=self._of_setup.choice(["", "", "%%prelude"]) if plain else "%%prelude",
+            )
         in_steps = [] if seeds_in_setup else list(seeds)
         if seeds_in_setup:
             yield from (Cell(source=seed) for seed in seeds)

@@ -609,6 +609,53 @@ CASES = {
     "a variable is set in the namespace of the shell": steps_of(
         "", "x = 1", "get_ipython().user_ns['x'] = 5", "print(x)"
     ),
+    "a constant is changed by a module": steps_of(
+        "import lib\nsettings = {'a': 1}",
+        "lib.touch(settings) or 1",
+        "print(settings)",
+        files={"lib.py": "def touch(what):\n    what['b'] = 2\n"},
+    ),
+    "a parameter is changed by a module": case_of(
+        "%%params\nnames = ['a']",
+        "import lib",
+        "#| step: a\nlib.touch(names) or 1",
+        "#| step: b\nprint(names)",
+        files={"lib.py": "def touch(what):\n    what.append('b')\n"},
+    ),
+    "a constant is in a list, and changed through that": steps_of(
+        "x = [1]", "y = [x]", "y[0].append(2)", "print(x, y)"
+    ),
+    "a constant is in two lists": steps_of("x = [1]", "y = [x]", "z = [x]", "print(y[0] is z[0])"),
+    "a function gives a constant away": steps_of(
+        "x = {}\ndef given():\n    return x", "y = given()", "y['a'] = 1", "print(x)"
+    ),
+    "a constant in another constant": steps_of(
+        "x = [1]\nd = {'x': x}", "y = x", "y.append(2)", "print(d)"
+    ),
+    "a constant in another constant, put there later": steps_of(
+        "x = [1]\nd = {}", "d['x'] = x", "y = x", "y.append(2)", "print(d)"
+    ),
+    "a constant of a prelude between the cells of a step": case_of(
+        "import lib",
+        "#| step: a\nz = 1",
+        "x = [1]",
+        "#| step: a\nlib.touch(x) or 1",
+        "#| step: b\nprint(x, z)",
+        files={"lib.py": "def touch(what):\n    what.append('b')\n"},
+    ),
+    "only a library draws, and setup seeds": steps_of(
+        "import numpy as np\nfrom sklearn.utils import shuffle\nnp.random.seed(0)",
+        "x = shuffle(list(range(5)))\nprint(x)",
+    ),
+    "a value is changed before the step lets go of it, and read in between": case_of(
+        "import lib",
+        "#| step: a\nx = [1]",
+        "#| step: b\ny = lib.touch(x)",
+        "#| step: c\nprint(x)",
+        "#| step: b\nx = 0",
+        "#| step: d\nprint(x, y)",
+        files={"lib.py": "def touch(what):\n    what.append('b')\n"},
+    ),
 }
 
 
