@@ -12,11 +12,13 @@ Start here; then
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from nbpipe.compiler.calls import Calls
 from nbpipe.compiler.carrying import definitions_carried, names_kept
 from nbpipe.compiler.draft import (
+    CodeBinding,
     ComputedBinding,
     ParameterBinding,
     Place,
@@ -30,9 +32,11 @@ from nbpipe.compiler.replaying import REPLAYABLE, Replayed, Replaying
 from nbpipe.dataflow.settings import RANDOM_STREAMS
 from nbpipe.model.flow import (
     Bind,
+    Call,
     CellFlow,
     ClassFlow,
     Delete,
+    FunctionFlow,
     Mutate,
     StarImport,
     Statement,
@@ -122,14 +126,31 @@ class Linker:
                         if code is not None:
                             names.explore_code(code, event)
                             if names.bindings.get(name) is None:
-                                self._replaying.connect(event)
+                                self._replaying.connect(event, statement)
                         else:
                             names.explored[name] = ComputedBinding(cell=cell, line=line)
                         names.changed_outside[name] = (cell, line)
                     case Mutate(name=name, line=line, certain=True) | Delete(name=name, line=line):
                         names.changed_outside[name] = (cell, line)
+                        self._compute_outside(cell, event)
+                    case Call(function=function):
+                        called = names.flow_of(function)
+                        for inner in called.events if isinstance(called, FunctionFlow) else ():
+                            if isinstance(inner, Mutate) and inner.certain:
+                                self._compute_outside(cell, replace(inner, line=statement.line))
                     case _:
                         pass
+
+    def _compute_outside(self, cell: Cell, event: Mutate | Delete) -> None:
+        """What an untagged cell changes of constants of untagged cells, no step can have."""
+        names = self._names
+        deep = isinstance(event, Mutate) and event.deep
+        for name in names.aliases.changed_with(event.name, deep=deep):
+            match names.lookup(name):
+                case CodeBinding(code=code, is_definition=False) if code.cell.tag is None:
+                    names.explored[name] = ComputedBinding(cell=cell, line=event.line)
+                case _:
+                    pass
 
     def skipped_cell(self, cell: Cell, flow: CellFlow) -> None:
         """Take in a cell that its author keeps out of the pipeline."""
@@ -221,7 +242,7 @@ class Linker:
                     f"{other.name!r} reads it between its cells; so they run as one.",
                     between[0],
                     1,
-                    help=f"To keep them apart, give the later cells of {draft.name!r} another name.",
+                    help=f"To keep them apart, give later cells of {draft.name!r} another name.",
                     fuse={draft.name, other.name},
                 )
 

@@ -23,7 +23,13 @@ from nbpipe.compiler.draft import (
     Place,
     StepDraft,
 )
-from nbpipe.dataflow.settings import is_repeated, is_setting, random_stream, state_set
+from nbpipe.dataflow.settings import (
+    is_repeated,
+    is_setting,
+    random_stream,
+    seeds_all,
+    state_set,
+)
 from nbpipe.model.flow import (
     Bind,
     Call,
@@ -100,18 +106,15 @@ class Namespace:
     # What names stand for.
 
     def lookup(self, name: Variable) -> Binding | None:
-        """Give what the name stands for; a definition in an untagged cell may be the latest."""
+        """Give what the name stands for; of what untagged cells give it, the latest."""
         inside = self.bindings.get(name)
         outside = self.explored.get(name)
         if inside is None or outside is None:
             return inside or outside
-        if (
-            isinstance(inside, CodeBinding)
-            and isinstance(outside, CodeBinding)
-            and outside.code.place > inside.code.place
-            and inside.code.cell.tag is None
-        ):
-            return outside
+        if isinstance(inside, CodeBinding) and inside.code.cell.tag is None:
+            after = outside.code.cell if isinstance(outside, CodeBinding) else outside.cell
+            if after.number > inside.code.cell.number:
+                return outside
         return inside
 
     def flow_of(self, name: str) -> Flow | None:
@@ -325,7 +328,7 @@ class Namespace:
             return False
         path = self.canonical(statement.target, modules)
         stream = random_stream(path)
-        return is_setting(path) or (stream is not None and stream[1])
+        return is_setting(path) or seeds_all(path) or (stream is not None and stream[1])
 
 
 def is_definition(binding: Binding | None) -> TypeGuard[CodeBinding]:

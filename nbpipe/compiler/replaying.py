@@ -23,7 +23,14 @@ from nbpipe.compiler.draft import (
 )
 from nbpipe.compiler.findings import Findings
 from nbpipe.compiler.namespace import Namespace, is_definition, is_value
-from nbpipe.dataflow.settings import acts_when_imported, is_passing, is_repeatable, is_setting
+from nbpipe.dataflow.settings import (
+    RANDOM_STREAMS,
+    acts_when_imported,
+    is_passing,
+    is_repeatable,
+    is_setting,
+    seeds_all,
+)
 from nbpipe.model.flow import (
     Bind,
     Call,
@@ -213,7 +220,7 @@ class Replaying:
             match event:
                 case Bind(name=name):
                     names.bind_code(code, event)
-                    self.connect(event)
+                    self.connect(event, statement)
                     touched.append(name)
                 case Mutate(name=name):
                     touched += self._chain(name, code)
@@ -250,15 +257,20 @@ class Replaying:
         if not binds_all and not is_stream:
             self._replayed.add_setting(code.place)
 
-    def connect(self, event: Bind) -> None:
-        """Note what objects of other names a constant is, or holds: steps that change it do so."""
+    def connect(self, event: Bind, statement: Statement) -> None:
+        """Note what objects of other names a constant is, or may hold: who changes one, changes it.
+
+        Constructors may keep what they are given, and no run sees that in steps that make only
+        one of the two.
+        """
         names = self._names
         origin = self._calls.result(event.origin)
+        used = {e.name for e in statement.events if isinstance(e, Use) and not e.deferred}
         names.aliases.bind(
             event.name,
             shares=names.objects(origin.shares),
             part_of=names.objects(origin.part_of),
-            holds=names.objects(origin.holds),
+            holds=names.objects(origin.holds | used - {event.name}),
         )
 
     def _imports_told(self, statement: Statement) -> Iterator[Place]:
@@ -312,9 +324,15 @@ class Replaying:
         return [name]
 
     def _chain_stream(self, call: Call, code: Code) -> list[Variable]:
-        """A statement seeded a random stream, or drew from one that was seeded."""
+        """A statement seeded a random stream, or all, or drew from one that was seeded."""
+        if self._random is RandomPolicy.PER_STEP:
+            return []
+        if seeds_all(self._names.canonical(call.function)):
+            streams = [*RANDOM_STREAMS.values()]
+            self._names.bindings |= dict.fromkeys(streams, CodeBinding(code=code))
+            return streams
         touched = self._names.stream_touched(call.function)
-        if touched is None or self._random is RandomPolicy.PER_STEP:
+        if touched is None:
             return []
         stream, seeds = touched
         before = self._names.bindings.get(stream)

@@ -87,6 +87,11 @@ RANDOM_STREAMS: Final = {
     "torch": Variable("@torch"),
 }
 _SEEDS: Final = frozenset({"seed", "set_state", "setstate", "manual_seed", "set_rng_state"})
+# Functions that seed whatever draws: so projects and frameworks call theirs.
+_SEEDS_ALL: Final = re.compile(
+    r"(.*\.)? ( seed_(everything|all) | (set|fix|reset)_(all_|global_|random_)?seeds? )",
+    re.VERBOSE,
+)
 _NO_DRAW: Final = frozenset(
     """default_rng Generator RandomState Random SystemRandom SeedSequence PCG64 PCG64DXSM MT19937
     Philox SFC64 BitGenerator""".split()
@@ -189,6 +194,11 @@ def state_set(path: str) -> Variable | None:
 def is_repeated(path: str) -> bool:
     """Say whether a setting must be made again in later steps."""
     return is_setting(path) and (state_set(path) is None or _HALF.fullmatch(path) is not None)
+
+
+def seeds_all(path: str) -> bool:
+    """Say whether a call of this path seeds all random streams, going by its name."""
+    return _SEEDS_ALL.fullmatch(path) is not None
 
 
 def random_stream(path: str) -> tuple[Variable, bool] | None:

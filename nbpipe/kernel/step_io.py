@@ -228,8 +228,9 @@ class StepIo:
                 for name in (*self._changed_inputs(), *map(Variable, sorted(states)))
                 if name not in {*bound, *kept}
             ]
-            changed += self._shared_inputs({*bound, *changed})
-            stale = self._stale_companions([*bound, *changed])
+            # What nobody reads today, somebody may once more is known.
+            changed += self._shared_inputs({*bound, *kept, *changed})
+            stale = self._stale_companions([*bound, *kept, *changed])
             unlike = sorted({*self._changed_definitions()} - {*bound, *kept, *changed, *stale})
             stored = self._store([*bound, *changed], kept)
             trace = replace(trace, parts_indexes=self._parts_indexes(stored.values))

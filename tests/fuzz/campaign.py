@@ -45,13 +45,13 @@ def run(
     kernels: bool = False,
 ) -> Iterator[Result]:
     """Judge the notebooks with these numbers, in their order; `kernels` are real ones, and slow."""
-    with workers(jobs) as pool:
-        futures = [pool.submit(_judged, seed, without, yardstick, kernels) for seed in seeds]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    # Not `with`: that would take back that nothing more is to be started.
+    pool = workers(jobs)
+    try:
+        for future in [pool.submit(_judged, seed, without, yardstick, kernels) for seed in seeds]:
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _judged(seed: int, without: tuple[str, ...], yardstick: bool, kernels: bool) -> Result:

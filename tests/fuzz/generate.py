@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -13,7 +15,7 @@ from tests.fuzz.moves import TOPICS, Topic
 _NAME = re.compile(r"[A-Za-z_]\w*")
 # Values that setup cells may hold: later steps make them anew.
 _CONSTANT = re.compile(
-    r"\w+ = ([\[{]|(list|dict|set|deque|Counter|OrderedDict|bytearray)\("
+    r"\w+ = ([\[{\d]|(list|dict|set|deque|Counter|OrderedDict|bytearray)\("
     r"|np\.(array|arange|zeros|ones|linspace)\(|pd\.(DataFrame|Series)\()"
 )
 _BY_NAME = {topic.name: topic for topic in TOPICS}
@@ -34,6 +36,8 @@ _HOME = {
     for names in (topic.definitions, *topic.variables.values())
     for name in names
 }
+
+_IS_SETUP = re.compile(r"\w+ = ([\[{\d]|(list|dict|set)\()")
 
 
 def generate(seed: int, *, without: Iterable[str] = ()) -> Case:
@@ -182,11 +186,7 @@ class _Notebook:
         seeds_in_setup = self._random.random() < 0.5
         yield Cell(source=setup[0] or "pass", tag=self._random.choice(["", "", "%%prelude"]))
         if constants:
-            plain = all(re.match(r"\w+ = ([\[{]|(list|dict|set)\()", each) for each in constants)
-            yield Cell(
-                source="\n".join(constants),
-                tag=self._of_setup.choice(["", "", "%%prelude"]) if plain else "%%prelude",
-            )
+            yield Cell(source="\n".join(constants), tag=self._tag_of_constants(constants))
         in_steps = [] if seeds_in_setup else list(seeds)
         if seeds_in_setup:
             yield from (Cell(source=seed) for seed in seeds)
@@ -202,6 +202,32 @@ class _Notebook:
             if number > 2 and self._random.random() < 0.03:
                 chosen = number - 1  # A step whose cells do not stand together.
             yield Cell(source=source, tag=style.format(f"s{chosen}"))
+            if self._of_setup.random() < 0.1:
+                yield from self._set_anew(constants)
+
+    def _tag_of_constants(self, constants: Sequence[str]) -> str:
+        if all(_is_literal(each) for each in constants) and self._of_setup.random() < 0.4:
+            return "%%params"
+        if all(_IS_SETUP.match(each) for each in constants):
+            return self._of_setup.choice(["", "", "%%prelude"])
+        return "%%prelude"
+
+    def _set_anew(self, constants: Sequence[str]) -> Iterable[Cell]:
+        """Give a constant another value, in the middle of the notebook."""
+        values = {"number": "5", "list": "[7]", "dict": "{'new': [8]}", "set": "{9}"}
+        names = [each.partition(" = ")[0] for each in constants]
+        names = [name for name in names if KIND_OF[name] in values]
+        if names:
+            name = self._of_setup.choice(names)
+            yield Cell(source=f"{name} = {values[KIND_OF[name]]}")
+
+
+def _is_literal(start: str) -> bool:
+    try:
+        json.dumps(ast.literal_eval(start.partition(" = ")[2]))
+    except (ValueError, TypeError, SyntaxError):
+        return False
+    return True
 
 
 def _names_in(sources: Iterable[str]) -> set[str]:

@@ -643,6 +643,19 @@ CASES = {
         "#| step: b\nprint(x, z)",
         files={"lib.py": "def touch(what):\n    what.append('b')\n"},
     ),
+    "two constants share a list, and nobody is seen to read the second": steps_of(
+        "class Box:\n    def __init__(self, content):\n        self.content = content\n"
+        "    def put(self):\n        self.content.append(1)\nx = list('ab')\nd = {'k': x}",
+        "d['c'] = 1",
+        "b = Box(x)",
+        "method = b.put\nmethod()",
+        "(lambda: globals()['d'])()",
+    ),
+    "a frame in setup is made of a list": steps_of(
+        "import pandas as pd\nx = [1]\nf = pd.DataFrame({'a': [[2], x]})",
+        "x.append(3)",
+        "print(f['a'].tolist())",
+    ),
     "only a library draws, and setup seeds": steps_of(
         "import numpy as np\nfrom sklearn.utils import shuffle\nnp.random.seed(0)",
         "x = shuffle(list(range(5)))\nprint(x)",
