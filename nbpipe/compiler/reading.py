@@ -78,6 +78,8 @@ class StepReader:
             case CodeBinding(code=code, flow=flow) as binding:
                 self.need(at, code.place)
                 at.step.seen.setdefault(event.name, 0)
+                if not binding.is_definition:
+                    self._warn_changed_outside(at, event, code.cell, f"cell {code.cell.number}")
                 if flow is not None:
                     self._follow(at, flow)
                 if binding.changed:
@@ -86,7 +88,7 @@ class StepReader:
                         self._follow(at, made)
             case DataBinding() as binding:
                 self._take(at, event.name, binding)
-                self._warn_changed_outside(at, event, binding)
+                self._warn_changed_outside(at, event, binding.cell, f"step {binding.step!r}")
             case ParameterBinding():
                 at.step.parameters.add(event.name)
             case DeletedBinding() as binding:
@@ -296,16 +298,16 @@ class StepReader:
             help=f"Tag cell {cell.number} as a step: %%step NAME on its first line.",
         )
 
-    def _warn_changed_outside(self, at: At, event: Use, binding: DataBinding) -> None:
+    def _warn_changed_outside(self, at: At, event: Use, maker: Cell, made: str) -> None:
         outside = self._names.changed_outside.get(event.name)
         if outside is None:
             return
         cell, line = outside
-        if binding.cell.number < cell.number < at.cell.number:
+        if maker.number < cell.number < at.cell.number:
             self._findings.add(
                 "NBP210",
                 f"untagged cell {cell.number}, line {line}, changes {event.name!r} before this "
-                f"cell reads it; the pipeline uses what step {binding.step!r} made.",
+                f"cell reads it; the pipeline uses what {made} made.",
                 at.cell,
                 event.line,
                 help=f"Tag cell {cell.number} as a step if its change should count.",
