@@ -60,6 +60,7 @@ class ImportWatch(MetaPathFinder):
         self._waiting: dict[str, list[Callable[[ModuleType], None]]] = {}
         self._standard_library = sysconfig.get_path("stdlib")
         self._is_importing = False
+        self._just_loaded = ""
 
     def start(self) -> None:
         """Stand in front of the other finders from now on."""
@@ -70,7 +71,8 @@ class ImportWatch(MetaPathFinder):
         """Say whether a module has been imported, to its end."""
         module = sys.modules.get(name)
         spec = getattr(module, "__spec__", None)
-        return module is not None and not getattr(spec, "_initializing", False)
+        is_under_way = getattr(spec, "_initializing", False) and name != self._just_loaded
+        return module is not None and not is_under_way
 
     def after_import(self, name: str, action: Callable[[ModuleType], None]) -> None:
         """Call `action` with a module: now if it is loaded, else as soon as it is."""
@@ -117,6 +119,8 @@ class ImportWatch(MetaPathFinder):
         self._is_importing = True
         try:
             execute(module)
+            # Python says so a moment later, when code may have changed its settings.
+            self._just_loaded = module.__name__
         finally:
             self._is_importing = False
             loaded()

@@ -43,7 +43,8 @@ _RULES: Final = """
   *setup*: every later step gets what it needs of it, as if it were tagged `%%prelude`.
 - Every **other untagged** cell is exploration and does not run in the pipeline. Steps still get the
   imports, definitions and constants in it; a step that needs a value it *computes* is an error
-  ([NBP202](diagnostics.md#nbp202)) that names both cells.
+  ([NBP202](diagnostics.md#nbp202)) that names both cells. A constant of setup that it changes
+  (`names.append("b")`) is such a value, too.
 - Markdown and raw cells take no tags. They are kept in the executed notebook.
 """
 

@@ -141,6 +141,31 @@ print(warnings.filters)
     assert done.stdout == b"[]\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "imports", "change"),
+    [
+        ("@pandas", "import numpy as np, pandas as pd", "pd.options.display.max_rows = 7"),
+        ("@numpy", "import numpy as np", "np.set_printoptions(precision=2)"),
+        ("@matplotlib", "import matplotlib.pyplot as plt", "plt.rc('figure', figsize=(9, 9))"),
+        ("@sklearn", "import sklearn", "sklearn.set_config(display='text')"),
+    ],
+)
+def test_a_setting_right_behind_the_import_of_its_library_is_a_change(name, imports, change):
+    script = f"""
+from nbpipe.kernel.imports import WATCH
+from nbpipe.kernel.process_state import ProcessState
+WATCH.start()
+state = ProcessState({{}})
+state.mark()
+{imports}
+imported = state.changed()
+{change}
+print(imported, state.changed())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout.decode() == f"() ({name!r},)\n"
+
+
 @pytest.mark.parametrize("others", ["", "/lib/other.so"])
 def test_that_the_tracer_leaves_the_environment_is_no_change(others, monkeypatch):
     environment = all_settings()["@environ"]
