@@ -182,6 +182,7 @@ class CallWalker:
 
     def _read_in_text(self, node: ast.Call, dotted: str, method: str) -> None:
         """Expressions in strings read variables: all their names, or those after an `@`."""
+        self._read_in_formulas(node)
         name = dotted.rpartition(".")[2]
         everything = dotted.rpartition(".")[0] in _EVALUATING_MODULES and name in _EVALUATES
         if not node.args or not (everything or method in ("query", "eval")):
@@ -193,6 +194,21 @@ class CallWalker:
                     self._record.ask(found)
             case _ if everything:
                 self._record.opaque(f"{dotted}()", writes=False)
+
+    def _read_in_formulas(self, node: ast.Call) -> None:
+        """Formulas of statistics, `"y ~ np.log(x)"`, call functions that the caller has.
+
+        Other names in them are columns first of all; without data they are variables.
+        """
+        has_data = len(node.args) > 1 or any(each.arg == "data" for each in node.keywords)
+        pattern = r"(?<![.\w])([A-Za-z_]\w*)" + (r"(?=\s*[.(])" if has_data else "")
+        for value in [*node.args[:1], *(e.value for e in node.keywords if e.arg == "formula")]:
+            match value:
+                case ast.Constant(value=str(text)) if "~" in text and len(text) < _LONG_FORMULA:
+                    for found in re.findall(pattern, text):
+                        self._record.ask(found)
+                case _:
+                    pass
 
     def _change_arguments(
         self,
@@ -215,6 +231,10 @@ class CallWalker:
                 if isinstance(keyword.value, ast.Tuple):
                     for element in keyword.value.elts:
                         self._record.mutate(self._again(element), element)
+
+
+# Longer texts are no formulas.
+_LONG_FORMULA: Final = 2_000
 
 
 def _is_axes(node: ast.expr) -> bool:
