@@ -106,6 +106,18 @@ CASES = {
         ),
         {"data/table.csv": TABLE},
     ),
+    "settings right behind the imports, in a step": Case(
+        (
+            "#| step: first\nimport numpy as np\nimport pandas as pd\n"
+            "pd.options.display.max_rows = 4\nimport sklearn\n"
+            "sklearn.set_config(transform_output='pandas')\nnp.set_printoptions(precision=2)\n"
+            "import matplotlib.pyplot as plt\nplt.rc('figure', figsize=(3, 3))",
+            "#| step: second\ntable = pd.DataFrame({'a': range(20)})\ntable",
+            "#| step: third\nfrom sklearn.preprocessing import StandardScaler\n"
+            "print(np.array([1 / 3]), plt.rcParams['figure.figsize'])\n"
+            "StandardScaler().fit_transform(table)",
+        )
+    ),
     "settings made in a function, a loop, of a value; undone again": Case(
         (
             "import os, sys, warnings, logging, decimal\nimport numpy as np\nimport pandas as pd\n"
