@@ -108,6 +108,7 @@ class StepIo:
         self._index_labels: list[tuple[weakref.ref[Any], tuple[Hashable, ...]]] = []
         self._loaded: dict[Variable, _Loaded] = {}
         self._inputs: set[Variable] = set()
+        self._constants: set[Variable] = set()
         self._loaded_beside: dict[str, Any] = {}
         self._definition_states: dict[str, str] = {}
         self._opened: OpenedBundles = {}
@@ -171,6 +172,7 @@ class StepIo:
         with self._problems_reported("input"):
             names = {name for name in map(Variable, constants) if self._may_change(name)}
             self._inputs.update(names)
+            self._constants.update(names)
             self._imprint(names)
 
     def _may_change(self, name: str) -> bool:
@@ -228,9 +230,10 @@ class StepIo:
                 for name in (*self._changed_inputs(), *map(Variable, sorted(states)))
                 if name not in {*bound, *kept}
             ]
+            changed += self._shared_inputs({*bound, *changed}, self._inputs)
             # What nobody reads today, somebody may once more is known.
-            changed += self._shared_inputs({*bound, *kept, *changed})
-            stale = self._stale_companions([*bound, *kept, *changed])
+            changed += self._shared_inputs({*bound, *kept, *changed}, self._constants)
+            stale = self._stale_companions([*bound, *changed])
             unlike = sorted({*self._changed_definitions()} - {*bound, *kept, *changed, *stale})
             stored = self._store([*bound, *changed], kept)
             trace = replace(trace, parts_indexes=self._parts_indexes(stored.values))
@@ -326,9 +329,9 @@ class StepIo:
             for name in self._loaded_beside.keys() - now.keys():
                 del self._namespace[name]
 
-    def _shared_inputs(self, stored: set[Variable]) -> list[Variable]:
+    def _shared_inputs(self, stored: set[Variable], all_inputs: set[Variable]) -> list[Variable]:
         """Name the inputs that share state with what is stored: only together do they keep it."""
-        inputs = {name for name in self._inputs if name in self._namespace} - stored
+        inputs = {name for name in all_inputs if name in self._namespace} - stored
         if not inputs or not stored:
             return []
         groups = self._groups(self._namespace, sorted({*inputs, *stored}))
