@@ -7,6 +7,7 @@ replayed together with what it changes. Seeds of random streams are needed by wh
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
@@ -266,6 +267,8 @@ class Replaying:
         names = self._names
         origin = self._calls.result(event.origin)
         used = {e.name for e in statement.events if isinstance(e, Use) and not e.deferred}
+        joined = _joined(statement) & used
+        used = (used - joined).union(*(names.aliases.inside(each) for each in joined))
         names.aliases.bind(
             event.name,
             shares=names.objects(origin.shares),
@@ -547,6 +550,27 @@ class Replaying:
                 case _:
                     pass
         return True
+
+
+def _joined(statement: Statement) -> frozenset[Variable]:
+    """Name what `a + b` makes a new list of: that holds what they hold, and not them."""
+    if statement.kind is not StatementKind.CONSTANT or "+" not in statement.source:
+        return frozenset()
+    match ast.parse(statement.source).body:
+        case [ast.Assign(value=ast.BinOp() as whole)]:
+            operands: list[ast.expr] = [whole]
+            found: set[Variable] = set()
+            while operands:
+                match operands.pop():
+                    case ast.BinOp(left=left, right=right, op=ast.Add()):
+                        operands += [left, right]
+                    case ast.Name(id=name):
+                        found.add(Variable(name))
+                    case _:
+                        pass
+            return frozenset(found)
+        case _:
+            return frozenset()
 
 
 def _first_line(statement: Statement) -> str:
