@@ -26,7 +26,7 @@ PREFIX: Final = "@module."
 _ANEW: Final = "="
 
 # Values without state: their text tells all, and costs no pickling.
-_ATOMS: Final = (bool, int, float, complex, str, bytes, type(None))
+ATOMS: Final = (bool, int, float, complex, str, bytes, type(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ class ModuleStates:
 
     def _rename(self, before: object, value: object) -> None:
         """Let names that were imported from the module stand for its data as it is now."""
-        if before is value or isinstance(before, _ATOMS):
+        if before is value or isinstance(before, ATOMS):
             return
         for name in _names_of(before, self._namespace):
             self._namespace[name] = value
@@ -206,7 +206,7 @@ def _marks(module: ModuleType) -> dict[str, _Mark]:
             value=value,
         )
         for place, value in values.items()
-        if isinstance(value, _ATOMS)
+        if isinstance(value, ATOMS)
     }
     others = sorted(values.keys() - found.keys())
     for group, content in fingerprints(values, others).items():
@@ -219,4 +219,4 @@ def _marks(module: ModuleType) -> dict[str, _Mark]:
 
 
 def _mutable(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {place: value for place, value in values.items() if not isinstance(value, _ATOMS)}
+    return {place: value for place, value in values.items() if not isinstance(value, ATOMS)}

@@ -14,11 +14,12 @@ import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from nbpipe.errors import NbpipeError, StoreUnavailableError
 from nbpipe.kernel.definition_state import states_of
 from nbpipe.kernel.exchange import CellError, KernelProblem, KernelReport, Unstorable
+from nbpipe.kernel.module_state import ATOMS
 from nbpipe.kernel.optional_values import is_worth_keeping
 from nbpipe.kernel.problems import StepNotebookError
 from nbpipe.kernel.process_state import ProcessState
@@ -36,9 +37,6 @@ from nbpipe.store.values import (
     steady_fingerprints,
     store_values,
 )
-
-# Values that nothing changes in place: there is no use in looking at them again.
-_UNCHANGING: Final = (bool, int, float, complex, str, bytes, type(None))
 
 # What the step works on: names to the values of an author, of any type.
 Namespace = dict[str, Any]
@@ -176,7 +174,7 @@ class StepIo:
             self._imprint(names)
 
     def _may_change(self, name: str) -> bool:
-        return not isinstance(self._namespace.get(name), _UNCHANGING)
+        return not isinstance(self._namespace.get(name), ATOMS)
 
     def _note_inputs(self, names: Sequence[Variable]) -> None:
         self._loaded_beside = {
