@@ -81,6 +81,7 @@ def _cells(
         f"_nbpipe.begin({pipeline.name!r}, {step.name!r}{facts})",
     )
     constants = [n for n in step.constants if _is_mutable(parameters.get(n))]
+    last = {name for name in constants if pipeline.last_user_of(name) is step}
     for part in _with_constants(step, constants):
         match part:
             case Load():
@@ -97,7 +98,8 @@ def _cells(
                     whole=part.whole,
                 )
             case names:
-                yield cell("watch", f"_nbpipe.watch({[*names]})")
+                apart = f", apart={sorted(last)}" if last.intersection(names) else ""
+                yield cell("watch", f"_nbpipe.watch({[*names]}{apart})")
     required = [o.variable for o in step.outputs if o.required]
     optional = [o.variable for o in step.outputs if not o.required]
     yield cell("save", f"_nbpipe.save({required}, optional={optional})")

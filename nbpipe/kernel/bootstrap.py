@@ -77,9 +77,12 @@ def load(upstream: Mapping[str, str]) -> None:
     _begun().load(upstream)
 
 
-def watch(constants: Sequence[str]) -> None:
-    """Take the values of variables that replayed code bound for what the step begins with."""
-    _begun().watch(constants)
+def watch(constants: Sequence[str], *, apart: Sequence[str] = ()) -> None:
+    """Take the values of variables that replayed code bound for what the step begins with.
+
+    What becomes of those in `apart` is nothing to the steps behind it.
+    """
+    _begun().watch(constants, apart=apart)
 
 
 def save(required: Sequence[str], optional: Sequence[str] = ()) -> None:

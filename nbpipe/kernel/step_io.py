@@ -107,6 +107,7 @@ class StepIo:
         self._loaded: dict[Variable, _Loaded] = {}
         self._inputs: set[Variable] = set()
         self._constants: set[Variable] = set()
+        self._apart: set[Variable] = set()
         self._loaded_beside: dict[str, Any] = {}
         self._definition_states: dict[str, str] = {}
         self._opened: OpenedBundles = {}
@@ -162,15 +163,17 @@ class StepIo:
             self._state.mark()
             self._note_inputs(sorted(names))
 
-    def watch(self, constants: Iterable[str]) -> None:
+    def watch(self, constants: Iterable[str], *, apart: Iterable[str] = ()) -> None:
         """Take variables that replayed code bound for inputs, too: the step may change them.
 
-        What they hold is the step's own copy, which later steps do not see.
+        What they hold is the step's own copy, which later steps do not see. No later step uses
+        those in `apart`: they are not stored, and it is only noted what would have been.
         """
         with self._problems_reported("input"):
             names = {name for name in map(Variable, constants) if self._may_change(name)}
             self._inputs.update(names)
             self._constants.update(names)
+            self._apart.update(names.intersection(apart))
             self._imprint(names)
 
     def _may_change(self, name: str) -> bool:
@@ -231,10 +234,16 @@ class StepIo:
             changed += self._shared_inputs({*bound, *changed}, self._inputs)
             # What nobody reads today, somebody may once more is known.
             changed += self._shared_inputs({*bound, *kept, *changed}, self._constants)
+            apart = self._apart.intersection(changed)
+            changed = [name for name in changed if name not in apart]
             stale = self._stale_companions([*bound, *changed])
             unlike = sorted({*self._changed_definitions()} - {*bound, *kept, *changed, *stale})
             stored = self._store([*bound, *changed], kept)
-            trace = replace(trace, parts_indexes=self._parts_indexes(stored.values))
+            trace = replace(
+                trace,
+                parts_indexes=self._parts_indexes(stored.values),
+                parts_constants=tuple(sorted(apart)),
+            )
             unstorable = [name for name in bound if name in stored.failures]
             if unstorable:
                 raise StepNotebookError(self._unstorable(unstorable, stored), trace)

@@ -235,6 +235,21 @@ class Pipeline:
         """The steps by name."""
         return {step.name: step for step in self.steps}
 
+    def last_user_of(self, constant: Variable) -> Step | None:
+        """Give the step furthest down that replays a constant, reads a parameter, or loads it."""
+        users = [
+            step
+            for step in self.steps
+            if constant in step.parameters
+            or any(constant == each.variable for each in step.inputs)
+            or any(
+                constant in part.binds
+                for part in (*step.setup, *step.body)
+                if isinstance(part, Fragment)
+            )
+        ]
+        return max(users, key=lambda step: step.cell_numbers[-1], default=None)
+
     def whole_of(self, name: StepName) -> StepName:
         """Give the step that runs an author's step: another one when it was fused into that."""
         return next((step.name for step in self.steps if name in step.fused), name)

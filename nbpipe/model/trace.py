@@ -30,6 +30,8 @@ class Trace:
         uses_network: it opened a connection.
         uses_clock: it asked for the time, as far as its own code shows.
         parts_indexes: frames had one index object and were stored with one each.
+        parts_constants: constants that it changed, or that its outputs hold, and that were not
+            stored, because no step behind it uses them.
         unverified: what may have touched files where nobody saw it: modules, programs.
     """
 
@@ -44,6 +46,7 @@ class Trace:
     uses_network: bool = False
     uses_clock: bool = False
     parts_indexes: bool = False
+    parts_constants: tuple[str, ...] = ()
     unverified: tuple[str, ...] = ()
 
 

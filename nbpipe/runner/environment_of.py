@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from nbpipe.model.digest import Digest, digest_structure
+from nbpipe.model.names import Variable
 from nbpipe.model.notebook import RandomPolicy
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.trace import digest_of_variable
@@ -48,6 +49,7 @@ class EnvironmentProbe:
             interpreter_at(python, isolated=True) if python else interpreter_of(pipeline.kernel)
         )
         self._python = interpreter.version
+        self._pipeline = pipeline
         self._seed_policy: RandomPolicy = pipeline.random
         self._names_indexes = pipeline.names_indexes
         self._directory = directory
@@ -92,6 +94,11 @@ class EnvironmentProbe:
     def indexes(self) -> str:
         """Say whether frames are stored `APART` or `TOGETHER` when they have one index."""
         return TOGETHER if self._names_indexes else APART
+
+    def last_user(self, constant: str) -> str:
+        """Give the digest of the step furthest down that uses a constant, or `ABSENT`."""
+        step = self._pipeline.last_user_of(Variable(constant))
+        return step.own if step else ABSENT
 
     def package(self, distribution: str) -> str:
         """Give the installed version, or `ABSENT`."""

@@ -42,6 +42,10 @@ class Surroundings(Protocol):
         """Say whether frames are stored `APART` or `TOGETHER` when they have one index."""
         ...
 
+    def last_user(self, constant: str) -> str:
+        """Give the digest of the step furthest down that uses a constant, or `ABSENT`."""
+        ...
+
     def package(self, distribution: str) -> str:
         """Give the installed version, or `ABSENT`."""
         ...
@@ -111,6 +115,7 @@ def observe(  # noqa: PLR0913 - all but three are optional
     return Observed(
         parts={
             **({"indexes": APART} if trace.parts_indexes else {}),
+            **{f"constant {name}": around.last_user(name) for name in trace.parts_constants},
             **dict(_packages(trace, around, held_packages)),
             **dict(_variables(trace, around)),
             **dict(_directories(listed, files, around)),
@@ -136,6 +141,8 @@ def changes_of(observed: Observed, around: Surroundings) -> Iterator[tuple[str, 
         match kind:
             case "indexes":
                 now = around.indexes()
+            case "constant":
+                now = around.last_user(name)
             case "package":
                 now = around.package(name)
                 if _is_same_version(now, then):

@@ -131,8 +131,8 @@ def in_order(changes: Iterable[KeyChange]) -> tuple[KeyChange, ...]:
 
 
 _KINDS: Final = (
-    "code", "parameter", "definition", "input", "indexes", "file", "directory", "variable",
-    "package", "seed policy", "python", "format",
+    "code", "parameter", "definition", "input", "indexes", "constant", "file", "directory",
+    "variable", "package", "seed policy", "python", "format",
 )  # fmt: skip
 
 
@@ -143,6 +143,8 @@ def _line(change: KeyChange) -> str:
         part = spoken(what)
     if change.kind in {"file", "directory"}:
         return f"{part} {_file_change(before, after)}"
+    if change.kind == "constant":
+        return f"{change.name} is used by a later step now, and this one changes or keeps it"
     if change.kind == "indexes":
         return "frames of it have one index, and indexes are given names now"
     if change.kind == "variable":

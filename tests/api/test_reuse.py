@@ -430,6 +430,28 @@ def test_frames_kept_apart_run_again_when_an_index_is_named(desk):
     assert desk.ran == []
 
 
+def test_a_step_that_kept_a_constant_runs_again_when_a_later_step_uses_that(desk):
+    def keeping(touch):
+        touch.fact(parts_constants=("names",))
+        return {"rows": 1}
+
+    cells = ["names = ['a']", "%%step a\nrows = [names]", "%%step b\nprint(rows)"]
+    desk.cells(*cells)
+    desk.work = {"a": keeping, "b": lambda _: None, "c": lambda _: None}
+    assert desk.run().state is RunState.SUCCEEDED
+    desk.cells(*cells, "%%step c\nprint(rows, 1)")
+    desk.ran.clear()
+    desk.run()
+    assert desk.ran == ["c"]
+    desk.cells(*cells, "%%step c\nprint(names)")
+    desk.ran.clear()
+    run = desk.run()
+    assert desk.ran[:1] == ["a"]
+    assert run.steps[0].reason == (
+        "names is used by a later step now, and this one changes or keeps it"
+    )
+
+
 def test_the_network_and_the_clock_are_noted_and_reused(desk):
     desk.cells("%%step ask\nn = 1")
     desk.work = {"ask": lambda touch: touch.fact(uses_network=True, uses_clock=True)}
