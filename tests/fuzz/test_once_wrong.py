@@ -651,10 +651,10 @@ CASES = {
         "method = b.put\nmethod()",
         "(lambda: globals()['d'])()",
     ),
-    "a frame in setup is made of a list": steps_of(
-        "import pandas as pd\nx = [1]\nf = pd.DataFrame({'a': [[2], x]})",
-        "x.append(3)",
-        "print(f['a'].tolist())",
+    "a frame in setup is made of a list": case_of(
+        "%%prelude\nimport pandas as pd\nx = [1]\nf = pd.DataFrame({'a': [[2], x]})",
+        "#| step: a\nx.append(3)",
+        "#| step: b\nprint(f['a'].tolist())",
     ),
     "only a library draws, and setup seeds": steps_of(
         "import numpy as np\nfrom sklearn.utils import shuffle\nnp.random.seed(0)",
