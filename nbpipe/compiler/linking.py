@@ -208,21 +208,11 @@ class Linker:
         together = (self._names.aliases.changed_with(name, deep=True) for name in learned)
         changed = {*learned}.union(*together)
         for other in self.drafts.values():
-            between = other.cells_within(draft)
             # Every step uses the settings.
             met = changed & {*other.seen, *self._names.states}
-            if other is draft or not between or not met:
-                continue
-            name = min(met)
-            self._findings.add(
-                "NBP205",
-                f"step {draft.name!r} changes {spoken(name)!r}, which its code does not show, and "
-                f"step {other.name!r} uses it between its cells; so they run as one.",
-                between[0],
-                1,
-                help=f"To keep them apart, give the later cells of {draft.name!r} another name.",
-                fuse={draft.name, other.name},
-            )
+            if met:
+                what = f"changes {spoken(min(met))!r}, which its code does not show"
+                self._fuse_if_between(draft, other, what, "uses")
 
     def _fuse_with_readers_between(self, draft: StepDraft) -> None:
         """A step may change a value before it lets the name stand for another one.
@@ -230,21 +220,26 @@ class Linker:
         Nobody sees that once the step has ended, and who reads the value meanwhile needs it so.
         """
         rebound = draft.inputs.keys() & draft.writes.keys()
-        for other in self.drafts.values():
-            between = other.cells_within(draft)
-            if other is draft or not between:
-                continue
+        for other in self.drafts.values() if rebound else ():
             met = sorted(n for n in rebound if other.inputs.get(n) == draft.inputs[n])
             if met:
-                self._findings.add(
-                    "NBP205",
-                    f"step {draft.name!r} uses {spoken(met[0])!r} and assigns it later, and step "
-                    f"{other.name!r} reads it between its cells; so they run as one.",
-                    between[0],
-                    1,
-                    help=f"To keep them apart, give later cells of {draft.name!r} another name.",
-                    fuse={draft.name, other.name},
-                )
+                what = f"uses {spoken(met[0])!r} and assigns it later"
+                self._fuse_if_between(draft, other, what, "reads")
+
+    def _fuse_if_between(self, draft: StepDraft, other: StepDraft, what: str, does: str) -> None:
+        """Make one step of two when the second has cells between those of the first."""
+        between = other.cells_within(draft)
+        if other is draft or not between:
+            return
+        self._findings.add(
+            "NBP205",
+            f"step {draft.name!r} {what}, and step {other.name!r} {does} it between its cells; so "
+            "they run as one.",
+            between[0],
+            1,
+            help=f"To keep them apart, give the later cells of {draft.name!r} another name.",
+            fuse={draft.name, other.name},
+        )
 
     def finish(self) -> None:
         """Report what only shows when every cell is known."""

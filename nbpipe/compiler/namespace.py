@@ -38,6 +38,7 @@ from nbpipe.model.flow import (
     FunctionFlow,
     Names,
     Opaque,
+    Origin,
     Statement,
     StatementKind,
     Use,
@@ -159,6 +160,15 @@ class Namespace:
             if binding is not None and not is_definition(binding):
                 kept.append(name)
         return kept
+
+    def connect(self, name: Variable, origin: Origin) -> None:
+        """Note which objects of other names the object of a name is, is part of, or holds."""
+        self.aliases.bind(
+            name,
+            shares=self.objects(origin.shares),
+            part_of=self.objects(origin.part_of),
+            holds=self.objects(origin.holds),
+        )
 
     def is_provided(self, event: Use) -> bool:
         """Say whether a read succeeds, or may fail, though no cell is seen to bind the name."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -269,12 +270,7 @@ class Replaying:
         used = {e.name for e in statement.events if isinstance(e, Use) and not e.deferred}
         joined = _joined(statement) & used
         used = (used - joined).union(*(names.aliases.inside(each) for each in joined))
-        names.aliases.bind(
-            event.name,
-            shares=names.objects(origin.shares),
-            part_of=names.objects(origin.part_of),
-            holds=names.objects(origin.holds | used - {event.name}),
-        )
+        names.connect(event.name, replace(origin, holds=origin.holds | used - {event.name}))
 
     def _imports_told(self, statement: Statement) -> Iterator[Place]:
         """Give the imports of modules that may note what is defined: by decorators or bases."""

@@ -54,12 +54,8 @@ class StepWriter:
             kept_by=self._calls.keeper(event.origin),
         )
         self._write(at, name, made)
-        names.aliases.bind(
-            name,
-            shares=names.objects(origin.shares | self._siblings(name, event.origin)),
-            part_of=names.objects(origin.part_of),
-            holds=names.objects(origin.holds),
-        )
+        siblings = self._siblings(name, event.origin)
+        names.connect(name, dataclasses.replace(origin, shares=origin.shares | siblings))
 
     def mutate(self, at: At, event: Mutate) -> None:
         """Change the object of a name in place, and so whatever else may reach it."""
