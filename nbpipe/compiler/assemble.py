@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from nbpipe.model.pipeline import (
     Resources,
     Retry,
     Step,
+    last_users,
 )
 
 if TYPE_CHECKING:
@@ -65,7 +67,11 @@ def assemble(
     }
     order = topological_order(names, {name: step.upstream for name, step in steps.items()})
     stuck = [name for name in names if name not in set(order)]
-    return tuple(steps[name] for name in (*order, *stuck))
+    made = [steps[name] for name in (*order, *stuck)]
+    last = last_users(made)
+    return tuple(
+        replace(step, apart=tuple(n for n in step.constants if last[n] is step)) for step in made
+    )
 
 
 def _unordered_yet(

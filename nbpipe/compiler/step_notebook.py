@@ -81,7 +81,6 @@ def _cells(
         f"_nbpipe.begin({pipeline.name!r}, {step.name!r}{facts})",
     )
     constants = [n for n in step.constants if _is_mutable(parameters.get(n))]
-    last = {name for name in constants if pipeline.last_user_of(name) is step}
     for part in _with_constants(step, constants):
         match part:
             case Load():
@@ -98,8 +97,9 @@ def _cells(
                     whole=part.whole,
                 )
             case names:
-                apart = f", apart={sorted(last)}" if last.intersection(names) else ""
-                yield cell("watch", f"_nbpipe.watch({[*names]}{apart})")
+                apart = [name for name in names if name in step.apart]
+                told = f", apart={apart}" if apart else ""
+                yield cell("watch", f"_nbpipe.watch({[*names]}{told})")
     required = [o.variable for o in step.outputs if o.required]
     optional = [o.variable for o in step.outputs if not o.required]
     yield cell("save", f"_nbpipe.save({required}, optional={optional})")
@@ -108,10 +108,14 @@ def _cells(
 def _with_constants(
     step: Step, constants: Sequence[Variable]
 ) -> Iterator[Fragment | Load | Sequence[Variable]]:
-    """Give the parts of a step; replayed constants are watched before the author's cells run."""
-    yield from step.setup
+    """Give the parts of a step; replayed constants are watched before the author's cells run.
+
+    And before the last load, which looks at all inputs: large ones are to be looked at once.
+    """
+    yield from step.setup[:-1]
     if constants:
         yield constants
+    yield from step.setup[-1:]
     for part in step.body:
         yield part
         if part.binds:

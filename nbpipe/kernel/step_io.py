@@ -232,8 +232,9 @@ class StepIo:
                 if name not in {*bound, *kept}
             ]
             changed += self._shared_inputs({*bound, *changed}, self._inputs)
-            # What nobody reads today, somebody may once more is known.
-            changed += self._shared_inputs({*bound, *kept, *changed}, self._constants)
+            if kept:
+                # What nobody reads today, somebody may once more is known.
+                changed += self._shared_inputs({*bound, *kept, *changed}, self._constants)
             apart = self._apart.intersection(changed)
             changed = [name for name in changed if name not in apart]
             stale = self._stale_companions([*bound, *changed])

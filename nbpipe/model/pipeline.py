@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias, TypeGuard
@@ -142,6 +142,7 @@ class Step:
         literal_paths: string literals in its code that may name files.
         metrics: outputs that hold figures of merit.
         fused: steps of the author's that run as part of this one.
+        apart: of its constants, those that no step behind it uses.
         ttl_seconds: how old a result may be and still be reused; None for any age.
     """
 
@@ -162,6 +163,7 @@ class Step:
     literal_paths: tuple[str, ...] = ()
     metrics: tuple[Variable, ...] = ()
     fused: tuple[StepName, ...] = ()
+    apart: tuple[Variable, ...] = ()
     retry: Retry = field(default_factory=Retry)
     timeout_seconds: float | None = None
     ttl_seconds: float | None = None
@@ -185,6 +187,17 @@ class Step:
         """The numbers of its own cells in the notebook."""
         own = (part.cell_number for part in self.body if part.kind is FragmentKind.BODY)
         return tuple(dict.fromkeys(own))
+
+
+def last_users(steps: Iterable[Step]) -> dict[Variable, Step]:
+    """Give by variable the step furthest down that replays it, loads it, or has it as parameter."""
+    found: dict[Variable, Step] = {}
+    for step in sorted(steps, key=lambda step: step.cell_numbers[-1]):
+        parts = [part for part in (*step.setup, *step.body) if isinstance(part, Fragment)]
+        replayed = {name for part in parts for name in part.binds}
+        loaded = {each.variable for each in step.inputs}
+        found |= dict.fromkeys({*step.parameters, *replayed, *loaded}, step)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,21 +247,6 @@ class Pipeline:
     def step_by_name(self) -> dict[StepName, Step]:
         """The steps by name."""
         return {step.name: step for step in self.steps}
-
-    def last_user_of(self, constant: Variable) -> Step | None:
-        """Give the step furthest down that replays a constant, reads a parameter, or loads it."""
-        users = [
-            step
-            for step in self.steps
-            if constant in step.parameters
-            or any(constant == each.variable for each in step.inputs)
-            or any(
-                constant in part.binds
-                for part in (*step.setup, *step.body)
-                if isinstance(part, Fragment)
-            )
-        ]
-        return max(users, key=lambda step: step.cell_numbers[-1], default=None)
 
     def whole_of(self, name: StepName) -> StepName:
         """Give the step that runs an author's step: another one when it was fused into that."""

@@ -9,13 +9,14 @@ import stat
 import tempfile
 from collections.abc import Collection, Iterator
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from nbpipe.model.digest import Digest, digest_structure
 from nbpipe.model.names import Variable
 from nbpipe.model.notebook import RandomPolicy
-from nbpipe.model.pipeline import Pipeline, Step
+from nbpipe.model.pipeline import Pipeline, Step, last_users
 from nbpipe.model.trace import digest_of_variable
 from nbpipe.runner.file_digests import FileDigests
 from nbpipe.runner.interpreters import interpreter_at, interpreter_of
@@ -97,8 +98,12 @@ class EnvironmentProbe:
 
     def last_user(self, constant: str) -> str:
         """Give the digest of the step furthest down that uses a constant, or `ABSENT`."""
-        step = self._pipeline.last_user_of(Variable(constant))
+        step = self._last_users.get(Variable(constant))
         return step.own if step else ABSENT
+
+    @cached_property
+    def _last_users(self) -> dict[Variable, Step]:
+        return last_users(self._pipeline.steps)
 
     def package(self, distribution: str) -> str:
         """Give the installed version, or `ABSENT`."""
