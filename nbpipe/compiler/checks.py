@@ -71,7 +71,8 @@ def check_crossings(linker: Linker, findings: Findings) -> None:
         for name, binding in draft.inputs.items():
             maker = linker.drafts[binding.step]
             final = maker.writes.get(name)
-            if final is not None and final != binding.version:
+            is_older = final is not None and final != binding.version
+            if is_older or _is_assigned_by_setup(linker, maker, name, binding.cell):
                 findings.add(
                     "NBP205",
                     f"step {draft.name!r} reads {name!r} as it is in the middle of step "
@@ -90,6 +91,15 @@ def check_crossings(linker: Linker, findings: Findings) -> None:
                     draft.cells[0][1],
                     help=f"Did you mean {close[0]!r}?" if close else "Check the spelling.",
                 )
+
+
+def _is_assigned_by_setup(linker: Linker, draft: StepDraft, name: Variable, after: Cell) -> bool:
+    """Say whether a step replays an assignment to a name before its last cell, but after one."""
+    last = draft.cells[-1][1]
+    return any(
+        name in code.statement.binds and after.number < code.cell.number < last.number
+        for code in (linker.code[place] for place in draft.code | draft.carried)
+    )
 
 
 def check_after(drafts: Mapping[StepName, StepDraft], findings: Findings) -> None:

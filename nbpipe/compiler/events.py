@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Final, assert_never
 
 from nbpipe.compiler.calls import Calls
-from nbpipe.compiler.draft import CodeBinding, DataBinding, StepDraft
+from nbpipe.compiler.draft import DataBinding, StepDraft
 from nbpipe.compiler.findings import Findings
-from nbpipe.compiler.namespace import Flow, Namespace, is_definition
+from nbpipe.compiler.namespace import Flow, Namespace, is_definition, is_value
 from nbpipe.compiler.reading import At, StepReader
 from nbpipe.compiler.replaying import Replayed
 from nbpipe.compiler.writing import StepWriter
@@ -274,15 +274,13 @@ class StepEvents:
         if event.writes:
             names.opaque_step = at.step
             for name, binding in sorted(names.bindings.items()):
-                if is_state(name):
+                if is_state(name) or not is_value(binding):
                     continue  # A draw is found when the step runs.
                 match binding:
                     case DataBinding(carries=carries, reads=reads):
                         self.writer.overwrite(at, name, event.line, carries=carries, reads=reads)
-                    case CodeBinding() as constant if not constant.is_definition:
-                        self.writer.overwrite(at, name, event.line)
                     case _:
-                        pass
+                        self.writer.overwrite(at, name, event.line)
             self.writer.store_together(filter(lambda name: not is_state(name), names.bindings))
 
 

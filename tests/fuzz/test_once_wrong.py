@@ -669,6 +669,19 @@ CASES = {
         "#| step: d\nprint(x, y)",
         files={"lib.py": "def touch(what):\n    what.append('b')\n"},
     ),
+    "a constant is set anew between the cells of steps that run as one": case_of(
+        "x = [1]\ndef counting(n):\n    while True:\n        yield n",
+        "#| step: a\none = counting(1)",
+        "#| step: b\nx = [2]\ntwo = (each + 1 for each in one)",
+        "#| step: c\nprint(x)",
+        "x = [7]",
+        "#| step: d\nprint(x, next(two))",
+    ),
+    "exec changes a parameter": case_of(
+        "%%params\nn = 2.5",
+        "#| step: a\ndef run(text):\n    exec(text, globals())\nrun('n = 1')",
+        "#| step: b\nprint(n)",
+    ),
 }
 
 
