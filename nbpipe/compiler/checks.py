@@ -82,6 +82,7 @@ def check_crossings(linker: Linker, findings: Findings) -> None:
                     "name.",
                     fuse={draft.name, maker.name},
                 )
+        _check_setup_between(draft, linker, findings)
         for name in (*draft.options.outputs, *draft.options.metrics):
             if name not in draft.writes:
                 close = difflib.get_close_matches(name, [*draft.writes], n=1)
@@ -94,12 +95,30 @@ def check_crossings(linker: Linker, findings: Findings) -> None:
 
 
 def _is_assigned_by_setup(linker: Linker, draft: StepDraft, name: Variable, after: Cell) -> bool:
-    """Say whether a step replays an assignment to a name before its last cell, but after one."""
-    last = draft.cells[-1][1]
+    """Say whether a step replays an assignment to a name between its cells, but after one."""
     return any(
-        name in code.statement.binds and after.number < code.cell.number < last.number
-        for code in (linker.code[place] for place in draft.code | draft.carried)
+        name in code.statement.binds and after.number < code.cell.number
+        for code in draft.replayed_within(linker.code, draft)
     )
+
+
+def _check_setup_between(draft: StepDraft, linker: Linker, findings: Findings) -> None:
+    """What a step replays between its cells finds its inputs loaded, also those made later."""
+    for code in draft.replayed_within(linker.code, draft):
+        for name in sorted(code.reads & draft.inputs.keys()):
+            binding = draft.inputs[name]
+            if code.cell.number < binding.cell.number:
+                findings.add(
+                    "NBP205",
+                    f"step {draft.name!r} reads {name!r} of step {binding.step!r}, and needs this "
+                    f"cell, which stands between its cells and reads {name!r} as it was before; so "
+                    "they run as one.",
+                    code.cell,
+                    code.statement.line,
+                    help=f"To keep them apart, give the later cells of {draft.name!r} another step "
+                    "name.",
+                    fuse={draft.name, binding.step},
+                )
 
 
 def check_after(drafts: Mapping[StepName, StepDraft], findings: Findings) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
-from nbpipe.model.flow import CellFlow, ClassFlow, FunctionFlow, Statement, StatementKind
+from nbpipe.model.flow import CellFlow, ClassFlow, FunctionFlow, Statement, StatementKind, Use
 from nbpipe.model.names import StepName, Variable
 from nbpipe.model.notebook import Cell, StepOptions
 
@@ -32,6 +32,12 @@ class Code:
     needs: frozenset[Place] = frozenset()
     parameters: frozenset[Variable] = frozenset()
     siblings: int = 0
+
+    @property
+    def reads(self) -> frozenset[Variable]:
+        """The names that it reads when it runs; not those that what it defines reads later."""
+        uses = (each for each in self.statement.events if isinstance(each, Use))
+        return frozenset(each.name for each in uses if not each.deferred) | self.parameters
 
     @property
     def is_definition(self) -> bool:
@@ -155,6 +161,11 @@ class StepDraft:
             for place, each in code.items()
             if self.owns(place) and each.statement.kind is StatementKind.DEFINITION
         )
+
+    def replayed_within(self, code: Mapping[Place, Code], other: StepDraft) -> list[Code]:
+        """Give the code that it replays and that stands between the cells of a step."""
+        places = sorted(self.code | self.carried)
+        return [code[place] for place in places if other.first < place.cell < other.last]
 
     def owns(self, place: Place) -> bool:
         """Say whether a statement stands in one of its own cells."""

@@ -11,7 +11,7 @@ Start here; then
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -73,6 +73,8 @@ class Linker:
         self._names.read_anywhere = read_anywhere
         self._findings = findings
         self._learned = learned
+        # Steps that were seen to change what their code does not show, and what that is.
+        self._changed_unseen: list[tuple[StepDraft, frozenset[Variable]]] = []
         self._replayed = Replayed()
         self._replaying = Replaying(
             self._names,
@@ -213,6 +215,25 @@ class Linker:
             if met:
                 what = f"changes {spoken(min(met))!r}, which its code does not show"
                 self._fuse_if_between(draft, other, what, "uses")
+        self._changed_unseen.append((draft, frozenset(changed)))
+
+    def _fuse_with_setup_between(self, draft: StepDraft, changed: Collection[Variable]) -> None:
+        """Nor does anybody see whether setup between its cells reads that before or after."""
+        for other in self.drafts.values():
+            for code in other.replayed_within(self.code, draft) if other is not draft else ():
+                met = sorted(code.reads & {*changed})
+                if met:
+                    self._findings.add(
+                        "NBP205",
+                        f"step {draft.name!r} changes {met[0]!r}, which its code does not show, "
+                        f"and step {other.name!r} needs this cell, which reads it, between the "
+                        f"cells of {draft.name!r}; so they run as one.",
+                        code.cell,
+                        code.statement.line,
+                        help=f"To keep them apart, give the later cells of {draft.name!r} another "
+                        "name.",
+                        fuse={draft.name, other.name},
+                    )
 
     def _fuse_with_readers_between(self, draft: StepDraft) -> None:
         """A step may change a value before it lets the name stand for another one.
@@ -247,6 +268,8 @@ class Linker:
             for name in sorted(self._learned.get(draft.name, ())):
                 self._fuse_users_of_definition(draft, name)
             self._fuse_with_readers_between(draft)
+        for draft, changed in self._changed_unseen:
+            self._fuse_with_setup_between(draft, changed)
         for at, name in self._events.reloads:
             self._fuse_users_of_module(at, name)
         self._replaying.report_lost(self.drafts.values())

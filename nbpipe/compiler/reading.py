@@ -91,6 +91,7 @@ class StepReader:
                 self._warn_changed_outside(at, event, binding.cell, f"step {binding.step!r}")
             case ParameterBinding():
                 at.step.parameters.add(event.name)
+                at.step.seen.setdefault(event.name, 0)
             case DeletedBinding() as binding:
                 if not event.guarded and not event.deferred:
                     self._deleted(at, event, binding)

@@ -106,7 +106,8 @@ def _shell() -> Any:  # noqa: ANN401 - IPython's shell; importing its type would
 
 def _tracer(request: KernelRequest, request_path: Path) -> StepTracer:
     own = [request.store, str(request_path.parent), str(Path(request.report).parent)]
-    return StepTracer(Path(request.report).with_name("trace.log"), own)
+    log = Path(request.report).with_name("trace.log")
+    return StepTracer(log, own, copies=Path(request.copies))
 
 
 def _asked_side(request: KernelRequest, tracer: StepTracer, shell: Any) -> StepSide:  # noqa: ANN401 - as above.

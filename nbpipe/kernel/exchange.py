@@ -29,6 +29,7 @@ class KernelRequest:
         seed: for the global random generators.
         trusted: the stored inputs may be unpickled.
         watched_files: absolute paths, to be told which of them the step only writes.
+        copies: a directory for copies of files that the step is going to change.
         report: the file where the kernel's report goes.
         crash_report: the file where Python notes where it was when native code crashed.
     """
@@ -41,6 +42,7 @@ class KernelRequest:
     seed: int
     trusted: bool
     watched_files: tuple[str, ...]
+    copies: str
     report: str
     crash_report: str
 

@@ -24,6 +24,8 @@ class Trace:
         directories_listed: directories whose entries the step asked for.
         files_written: files that the step wrote, moved into place or deleted.
         files_made: those of `files_written` that were not there before and are there now.
+        copies_before: where copies lie of those that were there before, as they were; not of all.
+            Those of one file, made by several steps, have names in the order of time.
         packages: version by distribution, of the modules that were really imported.
         environment_read: digest of the value by name of environment variable (see
             `digest_of_variable`); None when unset.
@@ -41,6 +43,7 @@ class Trace:
     directories_listed: tuple[str, ...] = ()
     files_written: tuple[str, ...] = ()
     files_made: tuple[str, ...] = ()
+    copies_before: Mapping[str, str] = field(default_factory=dict)
     packages: Mapping[str, str] = field(default_factory=dict)
     environment_read: Mapping[str, Digest | None] = field(default_factory=dict)
     uses_network: bool = False

@@ -89,6 +89,7 @@ def _outcome(request: StepRequest, execution: Execution, output: Path) -> Outcom
                     os.path.join(request.directory, path)  # noqa: PTH118 - kept as written.
                     for path in request.watched_files
                 ),
+                copies=str(request.copies),
                 report=str(report_path),
                 crash_report=str(execution.private / CRASH_REPORT),
             ),

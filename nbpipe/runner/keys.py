@@ -14,6 +14,7 @@ from nbpipe.model.pipeline import ParameterValue, Step
 from nbpipe.model.run import KeyParts, StepResult, StepRun
 from nbpipe.model.trace import Trace
 from nbpipe.runner.environment_of import EnvironmentProbe
+from nbpipe.runner.files_before import FileBefore
 from nbpipe.runner.observed_parts import changes_of, holds, observe
 from nbpipe.runner.step_key import KeyChange, KeyEnvironment, changes_between, in_order, step_key
 from nbpipe.store.index.results import StoredStep
@@ -74,8 +75,8 @@ class KeyMaker:
             ran_alone=ran_alone,
         )
 
-    def products(self, trace: Trace, *, ran_alone: bool) -> dict[str, str]:
-        """Give the paths of files that a step made where there were none, by their names.
+    def files_before(self, trace: Trace, *, ran_alone: bool) -> dict[str, FileBefore]:
+        """Give what is known of files that a step wrote as they were before, by their names.
 
         Where not all it does is seen, what it looked for in vain is its own when it is there now
         and no other step ran meanwhile.
@@ -83,8 +84,13 @@ class KeyMaker:
         made = {*trace.files_made}
         if trace.unverified and ran_alone:
             made.update(filter(os.path.isfile, trace.files_absent))
-        named = {self._probe.name_of(path): path for path in sorted(made)}
-        return {name: path for name, path in named.items() if name is not None}
+        copies = {**trace.copies_before, **dict.fromkeys(made)}
+        named = {self._probe.name_of(path): (path, copies[path]) for path in sorted(copies)}
+        return {
+            name: FileBefore(path=path, copy=copy)
+            for name, (path, copy) in named.items()
+            if name is not None
+        }
 
     def is_there(self, file: str) -> bool:
         """Say whether there is a file of this name."""

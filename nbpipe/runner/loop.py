@@ -9,6 +9,8 @@ that has to run, `waiting.py` waits for steps, timers and cancellation.
 from __future__ import annotations
 
 import importlib
+import secrets
+import shutil
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -55,6 +57,7 @@ from nbpipe.runner.events import (
 )
 from nbpipe.runner.executed_notebook import write_executed_notebook
 from nbpipe.runner.executors.protocol import Executor, Outcome, StepRequest
+from nbpipe.runner.files_before import put_back
 from nbpipe.runner.keys import KeyMaker, missing_outputs
 from nbpipe.runner.listening import (
     Nobody,
@@ -162,6 +165,8 @@ class RunLoop:
             source=request.pipeline.source,
             notebook=request.notebook_path,
         )
+        # Other processes may run steps of the same run.
+        self._copies = store.root / "runs" / self._run.id / f"before-{secrets.token_hex(4)}"
         self._events: deque[Event] = deque()
         self._store_is_lost = False
         self._cancel_requested = self._cancel_passed_on = False
@@ -340,6 +345,7 @@ class RunLoop:
         self._keys.save()
         steps = tuple(self._step_runs[name] for name in self._involved if name in self._step_runs)
         self._run = replace(self._run, state=state, finished=self._now(), steps=steps)
+        shutil.rmtree(self._copies, ignore_errors=True)
         try:
             executed = write_executed_notebook(
                 self._store, self._run, self._steps, self._request.notebook
@@ -357,6 +363,7 @@ class RunLoop:
 
     def abandon(self, *, interrupted: bool) -> None:
         """Leave a run that cannot go on, with as true a record as is possible."""
+        shutil.rmtree(self._copies, ignore_errors=True)
         state = RunState.CANCELLED if interrupted else RunState.FAILED
         self._run = replace(self._run, state=state, finished=self._now())
         with suppress(StoreUnavailableError, CorruptStoreError, LookupError):
@@ -462,6 +469,7 @@ class RunLoop:
         self._finish_step(step_run, seconds_saved=stored.seconds)
 
     def _prepare_launch(self, step: Step, attempt: int) -> None:
+        self._put_files_back(step)
         # While the step waited for its place, other steps may have changed files that it reads.
         key = self._keys.key_of(step)
         self._meetings.note_launch(step.name, self._now())
@@ -475,7 +483,6 @@ class RunLoop:
         elif step.retry.delay_seconds <= 0:
             self._note_retry(step.name, 0.0)
         self._update(step.name, attempt=attempt)
-        self._remove_products(step)
         meeting = self._met_too_late(step.name)
         if meeting is not None:
             self._events.append(self._failed(step.name, meeting.failure))
@@ -496,6 +503,7 @@ class RunLoop:
                 store=self._store.root,
                 trusted=self._store.trusted,
                 watched_files=step.literal_paths,
+                copies=self._copies,
                 output_limit=self._request.output_limit,
                 hash_seed=self._request.hash_seed,
                 python=self._request.python,
@@ -503,14 +511,15 @@ class RunLoop:
             )
         )
 
-    def _remove_products(self, step: Step) -> None:
-        """Remove what was not there in the notebook when it came to this step."""
-        for name, product in self._meetings.products_in_the_way(self._pipeline, step).items():
-            path = Path(product.path)
-            if not path.exists() or not self._keys.changed_since(name, product.finished):
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
-                    self._meetings.note_removed(name)
+    def _put_files_back(self, step: Step) -> None:
+        """Make files what they were in the notebook when it came to this step."""
+        for name, before in self._meetings.to_put_back(self._pipeline, step).items():
+            is_there = Path(before.path).exists()
+            if is_there and self._keys.changed_since(name, self._meetings.last_written(name)):
+                continue  # Somebody else did that.
+            with suppress(OSError):
+                put_back(before)
+                self._meetings.note_put_back(self._pipeline, step, name)
 
     def _why_unasked(self, step: Step) -> str:
         if step.name in self._ran_too_early:
@@ -599,8 +608,8 @@ class RunLoop:
         )
 
     def _note_end(self, name: StepName, trace: Trace) -> None:
-        products = self._keys.products(trace, ran_alone=self._ran_alone(name, trace))
-        self._meetings.note_end(name, self._now(), products)
+        before = self._keys.files_before(trace, ran_alone=self._ran_alone(name, trace))
+        self._meetings.note_end(name, self._now(), before)
 
     def _ran_alone(self, name: StepName, trace: Trace) -> bool:
         # It only matters where not all is seen, and takes a look at every step.

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -19,6 +20,7 @@ from nbpipe.model.names import StepName
 from nbpipe.model.observed import Observed
 from nbpipe.model.pipeline import Pipeline, Step
 from nbpipe.model.run import StepFailure, StepRun
+from nbpipe.runner.files_before import FileBefore
 
 # For steps, those that they must run after, as was not known before: because of files.
 Order = Mapping[StepName, Collection[StepName]]
@@ -36,7 +38,7 @@ class Meeting:
         place: the file, or the directory that was listed.
         writer: the step that wrote it meanwhile, or the step itself, when it ran before.
         failure: how the step fails when that cannot be put right.
-        is_repairable: the writer made what was not there before: removed, it is as it was.
+        is_repairable: what the writer changed is known as it was before.
     """
 
     place: str
@@ -46,16 +48,11 @@ class Meeting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Product:
-    """A file that a step made where there was none.
+class _Writing:
+    """A step changed a file; `before` is None where nobody knows what it was."""
 
-    Attributes:
-        path: where it is.
-        finished: when the step that wrote it last had ended.
-    """
-
-    path: str
-    finished: datetime
+    writer: StepName
+    before: FileBefore | None
 
 
 class Meetings:
@@ -72,8 +69,8 @@ class Meetings:
         self.launched: dict[StepName, datetime] = {}
         self.ended: dict[StepName, datetime] = {}
         self._first_launched: dict[StepName, datetime] = {}
-        self._last_writer: dict[str, StepName] = {}
-        self._products: dict[StepName, Mapping[str, str]] = {}
+        # By the name of a file, in the order in which the writers ended. No list is empty.
+        self._writings: dict[str, list[_Writing]] = {}
         self._tried_again: set[StepName] = set()
         self._ranked: tuple[Pipeline, Mapping[StepName, int]] | None = None
 
@@ -84,11 +81,12 @@ class Meetings:
         self.launched[name] = time
         self._first_launched.setdefault(name, time)
 
-    def note_end(self, name: StepName, time: datetime, products: Mapping[str, str]) -> None:
-        """Note that a step ran to its end, and the paths of files that it made, by name."""
+    def note_end(self, name: StepName, time: datetime, before: Mapping[str, FileBefore]) -> None:
+        """Note that a step ran to its end, and what is known of files before it wrote them."""
         self.ended[name] = time
-        self._last_writer |= dict.fromkeys(self.observed[name].files.writes, name)
-        self._products[name] = products
+        for file in self.observed[name].files.writes:
+            writing = _Writing(writer=name, before=before.get(file))
+            self._writings.setdefault(file, []).append(writing)
 
     def note_second_try(self, names: Collection[StepName]) -> None:
         """Note that steps are tried again because of a meeting; there is no third try."""
@@ -177,27 +175,42 @@ class Meetings:
                     )
         return found
 
-    def products_in_the_way(self, pipeline: Pipeline, step: Step) -> dict[str, Product]:
-        """Give the files, by name, that must not be there when a step runs again in this run.
+    def to_put_back(self, pipeline: Pipeline, step: Step) -> dict[str, FileBefore]:
+        """Give files, by name, as they must be again when a step runs again in this run.
 
-        It made them itself when it ran before, or a step behind it made them and it looks there.
+        It changed them itself when it ran before, or a step behind it did and it looks at them.
         """
         rank = self._ranks(pipeline)
         looked_at = self._written(self._inputs_of(step.name))
         found = {}
-        for maker, products in self._products.items():
-            if rank[maker] < rank[step.name]:
-                continue  # A step behind may have changed it; there must be one.
-            is_own = rank[maker] == rank[step.name]
-            for name in products if is_own else products.keys() & looked_at.keys():
-                writer = self._last_writer.get(name)
-                if writer and rank[writer] >= rank[step.name]:
-                    found[name] = Product(path=products[name], finished=self.ended[writer])
+        for file in self._writings:
+            undone = self._from_here_on(rank, step.name, file)
+            is_own = any(rank[each.writer] == rank[step.name] for each in undone)
+            before = _earliest(undone)
+            if before is not None and (is_own or file in looked_at):
+                found[file] = before
         return found
 
-    def note_removed(self, name: str) -> None:
-        """Note that a product is not there any more."""
-        del self._last_writer[name]
+    def last_written(self, file: str) -> datetime:
+        """Give when the last step that wrote a file ended."""
+        return self.ended[self._writings[file][-1].writer]
+
+    def note_put_back(self, pipeline: Pipeline, step: Step, file: str) -> None:
+        """Note that a file is again as it was when the notebook comes to a step."""
+        undone = self._from_here_on(self._ranks(pipeline), step.name, file)
+        remaining = self._writings.pop(file)[: -len(undone)]
+        if remaining:
+            self._writings[file] = remaining
+
+    def _from_here_on(
+        self, rank: Mapping[StepName, int], name: StepName, file: str
+    ) -> list[_Writing]:
+        """Give the last writings of a file, as far as a step itself and those behind it did them.
+
+        A step before may have changed it between others; then only what came after that counts.
+        """
+        writings = reversed(self._writings.get(file, []))
+        return [*takewhile(lambda each: rank[each.writer] >= rank[name], writings)]
 
     # What cannot, or only so.
 
@@ -209,7 +222,7 @@ class Meetings:
         In the notebook, it comes first. Where it only looked whether files are there, alone or in
         a directory, those that were there before and still are make no difference.
         """
-        if name not in self.observed or not self._last_writer:
+        if name not in self.observed or not self._writings:
             return None
         rank = self._ranks(pipeline)
         met = {
@@ -236,7 +249,7 @@ class Meetings:
             place,
             writer,
             f"it reads {place}, which {how}; what they share, their code does not show",
-            is_repairable=all(place in self._products.get(w, ()) for place, w in met.items()),
+            is_repairable=all(_earliest(self._from_here_on(rank, name, place)) for place in met),
         )
 
     def overtaken(
@@ -269,7 +282,7 @@ class Meetings:
                         f"it ran beside step '{writer}', and both touched {place}, which "
                         "their code does not show: nobody knows what was read",
                         is_repairable=not rewritten
-                        and all(self._made_all(writer, place) for place, writer in behind),
+                        and all(self._knows_before(writer, place) for place, writer in behind),
                     ),
                 )
 
@@ -299,11 +312,12 @@ class Meetings:
 
     def _written(self, touched: FileEffects) -> dict[str, StepName]:
         """Give the last writers of files that were read, or lie in directories that were listed."""
-        found = {n: self._last_writer[n] for n in touched.reads if n in self._last_writer}
+        last = {file: writings[-1].writer for file, writings in self._writings.items()}
+        found = {n: last[n] for n in touched.reads if n in last}
         if touched.lists:
             found |= {
                 file: writer
-                for file, writer in self._last_writer.items()
+                for file, writer in last.items()
                 if any(lies_below(file, directory) for directory in touched.lists)
             }
         return found
@@ -326,16 +340,19 @@ class Meetings:
     def _is_made_behind(self, rank: Mapping[StepName, int], name: StepName, place: str) -> bool:
         """Say whether a step itself, or one behind it, made a file in this run."""
         return any(
-            place in products and rank[maker] >= rank[name]
-            for maker, products in self._products.items()
+            each.before is not None and each.before.copy is None and rank[each.writer] >= rank[name]
+            for each in self._writings.get(place, ())
         )
 
-    def _made_all(self, writer: StepName, place: str) -> bool:
-        """Say whether all that a step wrote at or below a place was not there before."""
+    def _knows_before(self, writer: StepName, place: str) -> bool:
+        """Say whether all that a step wrote at or below a place is known as it was before."""
         touch = FileEffects(reads=(place,), lists=(place,))
-        writes = self.observed[writer].files.writes
-        met = [name for name in writes if touch.meets_writes_of(FileEffects(writes=(name,)))]
-        return {*met} <= self._products.get(writer, {}).keys()
+        return all(
+            each.before is not None
+            for file, writings in self._writings.items()
+            for each in writings
+            if each.writer == writer and touch.meets_writes_of(FileEffects(writes=(file,)))
+        )
 
     def _inputs_of(self, name: StepName) -> FileEffects:
         files = self.observed.get(name, Observed()).files
@@ -346,3 +363,17 @@ class Meetings:
         return (
             name in seen and before in seen and seen[name].files.meets_writes_of(seen[before].files)
         )
+
+
+def _earliest(writings: Collection[_Writing]) -> FileBefore | None:
+    """Give a file as it was before the first of some writings, if that is known.
+
+    Steps beside each other need not have ended in the order in which they wrote.
+    """
+    befores = [each.before for each in writings]
+    known = [each for each in befores if each is not None]
+    if made := [each for each in known if each.copy is None]:
+        return made[0]
+    if not known or len(known) < len(befores):
+        return None
+    return min(known, key=lambda each: PurePosixPath(each.copy or "").name)

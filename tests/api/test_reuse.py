@@ -13,6 +13,7 @@ from nbpipe.model.effects import FileEffects
 from nbpipe.model.observed import Observed
 from nbpipe.model.run import RunState
 from nbpipe.runner import interpreters
+from nbpipe.runner.files_before import FileBefore
 from nbpipe.runner.meetings import Meetings
 from nbpipe.store.index import results
 
@@ -613,6 +614,32 @@ def test_a_reader_that_comes_after_a_later_writer_fails_once(overwriting):
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
+def test_a_reader_that_comes_after_a_later_writer_finds_the_file_put_back(overwriting, jobs):
+    overwriting.work["write"] = lambda touch: touch.write("x.csv", "new", is_seen_before=True)
+    run = overwriting.run(after={"read": "write"} if jobs > 1 else {}, jobs=jobs, latest_first=True)
+    assert overwriting.ran[-2:] == ["read", "write"]
+    assert (run.state, value_of_step(run, "read")) == (RunState.SUCCEEDED, "'old'")
+    assert (overwriting.directory / "x.csv").read_text() == "new"
+    # No copy outlives the run.
+    kept = (overwriting.directory / ".nbpipe" / "runs" / run.id).iterdir()
+    assert [path.name for path in kept if path.name.startswith("before")] == []
+
+
+def test_a_file_that_somebody_else_has_changed_is_never_put_back(overwriting):
+    overwriting.work["write"] = lambda touch: touch.write("x.csv", "new", is_seen_before=True)
+
+    def read(touch):
+        found = touch.read("x.csv")
+        overwriting.file("x.csv", "mine")
+        return {"n": found}
+
+    overwriting.work["read"] = read
+    run = overwriting.run(jobs=1, latest_first=True)
+    assert run.state is RunState.FAILED
+    assert (overwriting.directory / "x.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_a_reader_that_comes_after_a_later_maker_has_it_unmade(overwriting, jobs):
     (overwriting.directory / "x.csv").unlink()
     run = overwriting.run(after={"read": "write"} if jobs > 1 else {}, jobs=jobs, latest_first=True)
@@ -688,11 +715,11 @@ def test_a_file_of_a_step_before_is_not_removed_for_one_that_runs_again(desk):
     for minute, (name, files) in enumerate(touched.items()):
         meetings.note_launch(name, datetime(2026, 1, 1, 0, minute, tzinfo=UTC))
         meetings.observed[name] = Observed(files=files)
-        products = {"x": "/w/x"} if name == "make" else {}
-        meetings.note_end(name, datetime(2026, 1, 1, 0, minute, 30, tzinfo=UTC), products)
+        before = {"x": FileBefore(path="/w/x", copy=None)} if name == "make" else {}
+        meetings.note_end(name, datetime(2026, 1, 1, 0, minute, 30, tzinfo=UTC), before)
     look, make = pipeline.step_by_name["look"], pipeline.step_by_name["make"]
-    assert meetings.products_in_the_way(pipeline, look) == {}
-    assert meetings.products_in_the_way(pipeline, make).keys() == {"x"}
+    assert meetings.to_put_back(pipeline, look) == {}
+    assert meetings.to_put_back(pipeline, make).keys() == {"x"}
     # It was there and is there: what is in it is nothing to who lists it.
     meetings.note_launch("look", datetime(2026, 1, 1, 1, tzinfo=UTC))
     assert meetings.came_too_late(pipeline, "look", is_there=lambda _: True) is None

@@ -37,6 +37,13 @@ _HOME = {
     for name in names
 }
 
+# By kind, values that a constant may be set to later: plain, and of another constant.
+_ANEW = {
+    "number": ("5", "[{}].count(1)"),
+    "list": ("[7]", "[{}, 7]"),
+    "dict": ("{'new': [8]}", "{{'new': {}}}"),
+    "set": ("{9}", "{{str({})}}"),
+}
 _IS_SETUP = re.compile(r"\w+ = ([\[{\d]|(list|dict|set)\()")
 
 
@@ -195,15 +202,19 @@ class _Notebook:
         else:
             yield from (Cell(source=source) for source in setup[1:])
         number = 0
+        before: list[str] = []
         for source in [*in_steps, *steps]:
             if number == 0 or self._random.random() < 0.8:
                 number += 1
             chosen = number
             if number > 2 and self._random.random() < 0.03:
                 chosen = number - 1  # A step whose cells do not stand together.
+            if number > 2 and self._of_setup.random() < 0.04:
+                chosen = self._of_setup.randint(1, number - 1)
             yield Cell(source=source, tag=style.format(f"s{chosen}"))
-            if self._of_setup.random() < 0.1:
-                yield from self._set_anew(constants)
+            before.append(source)
+            if self._of_setup.random() < 0.12:
+                yield from self._set_anew(constants, before)
 
     def _tag_of_constants(self, constants: Sequence[str]) -> str:
         if all(_is_literal(each) for each in constants) and self._of_setup.random() < 0.4:
@@ -212,14 +223,22 @@ class _Notebook:
             return self._of_setup.choice(["", "", "%%prelude"])
         return "%%prelude"
 
-    def _set_anew(self, constants: Sequence[str]) -> Iterable[Cell]:
-        """Give a constant another value, in the middle of the notebook."""
-        values = {"number": "5", "list": "[7]", "dict": "{'new': [8]}", "set": "{9}"}
+    def _set_anew(self, constants: Sequence[str], before: Sequence[str]) -> Iterable[Cell]:
+        """Give a constant another value, in the middle of the notebook.
+
+        It may be made of another constant that no step before has named.
+        """
         names = [each.partition(" = ")[0] for each in constants]
-        names = [name for name in names if KIND_OF[name] in values]
-        if names:
-            name = self._of_setup.choice(names)
-            yield Cell(source=f"{name} = {values[KIND_OF[name]]}")
+        names = [name for name in names if KIND_OF[name] in _ANEW]
+        untouched = [name for name in names if name not in _names_in(before)]
+        if not names:
+            return
+        name = self._of_setup.choice(names)
+        value, of_other = _ANEW[KIND_OF[name]]
+        others = [each for each in untouched if each != name]
+        if others and self._of_setup.random() < 0.6:
+            value = of_other.format(self._of_setup.choice(others))
+        yield Cell(source=f"{name} = {value}")
 
 
 def _is_literal(start: str) -> bool:

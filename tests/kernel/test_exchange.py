@@ -37,6 +37,7 @@ def test_a_request_arrives_as_it_was_sent(tmp_path):
         seed=2**32 - 1,
         trusted=True,
         watched_files=("a", "b"),
+        copies=str(tmp_path / "copies"),
         report=str(tmp_path / "report.json"),
         crash_report=str(tmp_path / "crash.txt"),
     )

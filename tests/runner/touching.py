@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +18,9 @@ from nbpipe.store.values import store_values
 class Touch:
     """The hands of a step: everything it does through them is in its trace."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, copies: Path) -> None:
         self.directory = directory
+        self._copies = copies
         self._seen: dict[str, set[str]] = {}
         self._facts: dict[str, Any] = {}
 
@@ -32,11 +34,17 @@ class Touch:
         self._note("files_absent", path)
         return None
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str, *, is_seen_before: bool = False) -> None:
+        """Write a file; what was there is copied if somebody sees it before it is done."""
         path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             self._note("files_made", path)
+        elif is_seen_before:
+            self._copies.mkdir(parents=True, exist_ok=True)
+            copy = self._copies / f"{time.time_ns():020d}"
+            copy.write_text(path.read_text("utf-8"), "utf-8")
+            self._facts.setdefault("copies_before", {}).setdefault(str(path), str(copy))
         path.write_text(text, "utf-8")
         self._note("files_written", path)
 
@@ -87,7 +95,7 @@ class Doing:
         await asyncio.sleep(0)
         if name in self.after:
             await self._ended[self.after[name]].wait()
-        touch = Touch(request.directory)
+        touch = Touch(request.directory, request.copies)
         try:
             outputs = self.work.get(name, lambda _: None)(touch) or {}
         except OSError as error:

@@ -123,6 +123,10 @@ class Accesses:
             (path, *_above(path))
         )
 
+    def was_there(self, path: str) -> bool:
+        """Say whether a file that the step wrote was there before."""
+        return self._made.get(path, True)
+
     def settle(self, expected: Iterable[str] = ()) -> TouchedFiles:
         """Look at what the paths are now, and give the account.
 
@@ -192,6 +196,20 @@ def plain(path: str) -> str:
         path = os.path.normpath(path)
         return path[1:] if path.startswith("//") else path
     return path
+
+
+def text_of(given: object) -> str | None:
+    """Give a path as text; None for a descriptor, and for what is no path."""
+    if isinstance(given, str):
+        return given or None
+    if isinstance(given, bytes | os.PathLike):
+        return os.fsdecode(given) or None
+    return None
+
+
+def absolute(path: str) -> str:
+    """Make a path absolute, and leave it as it is otherwise."""
+    return path if path.startswith("/") else os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
 
 
 # Taken before anybody wraps them.

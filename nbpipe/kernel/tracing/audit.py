@@ -12,11 +12,18 @@ import ipaddress
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
-from nbpipe.kernel.tracing.accesses import Access, Accesses, facts_of, kind_of_open
+from nbpipe.kernel.tracing.accesses import (
+    Access,
+    Accesses,
+    absolute,
+    facts_of,
+    kind_of_open,
+    text_of,
+)
 from nbpipe.kernel.tracing.native import NativeTrace
 
 # Programs that libraries run to learn about the machine.
@@ -40,6 +47,7 @@ _LOOK_FOR_MODULES: Final = (
 )
 
 Arguments = tuple[Any, ...]  # Of audit events: whatever the author's code hands over.
+Handler = Callable[[Arguments], None]
 
 
 class _Thread(threading.local):
@@ -73,13 +81,19 @@ class AuditTrace:
     """Notes accesses from audit events.
 
     An audit hook cannot be removed, so there is one in a process, for the trace of the moment, and
-    it does little. Where there
-    is a `native` trace, that tells of files, and this only of what that one cannot see.
+    it does little. Where there is a `native` trace, that tells of files, and this only of what
+    that one cannot see. What is in `before` is called with events first.
     """
 
-    def __init__(self, accesses: Accesses, native: NativeTrace | None) -> None:
+    def __init__(
+        self,
+        accesses: Accesses,
+        native: NativeTrace | None,
+        before: Mapping[str, Handler],
+    ) -> None:
         self._accesses = accesses
         self._native = native
+        self._before = before
         self._seen: set[tuple[object, object]] = set()
         self._on = False
         self._thread = _Thread()
@@ -90,6 +104,8 @@ class AuditTrace:
     def start(self) -> None:
         """Begin to note."""
         handlers = self._handlers()
+        for event, keep in self._before.items():
+            handlers[event] = _both(keep, handlers.get(event))
         get = handlers.get
         thread = self._thread
 
@@ -123,8 +139,8 @@ class AuditTrace:
         finally:
             self._thread.pauses -= 1
 
-    def _handlers(self) -> dict[str, Callable[[Arguments], None]]:
-        always: dict[str, Callable[[Arguments], None]] = {
+    def _handlers(self) -> dict[str, Handler]:
+        always: dict[str, Handler] = {
             "import": self._imports,
             "ctypes.dlopen": self._loads_library,
             "os.listdir": self._lists,
@@ -163,7 +179,7 @@ class AuditTrace:
             self._note(Access.READ, arguments[1])
 
     def _loads_library(self, arguments: Arguments) -> None:
-        name = _text(arguments[0])
+        name = text_of(arguments[0])
         if name is not None and "/" in name:
             self._note(Access.READ, name)
 
@@ -181,7 +197,7 @@ class AuditTrace:
         given, mode, flags = arguments
         if (given, flags) in self._seen:
             return
-        path = _text(given)
+        path = text_of(given)
         if path is None or not isinstance(flags, int):
             return
         self._seen.add((given, flags))
@@ -195,14 +211,14 @@ class AuditTrace:
             self._note(access, path, facts)
 
     def _opens_database(self, arguments: Arguments) -> None:
-        path = _text(arguments[0])
+        path = text_of(arguments[0])
         self.unverified.add("sqlite3")  # Databases may be attached.
         if path and path != ":memory:" and not path.startswith("file:"):
             self._opens((path, "", os.O_RDWR | os.O_CREAT))
 
     def _lists(self, arguments: Arguments) -> None:
         given = arguments[0]
-        path = "." if given is None else _text(given)
+        path = "." if given is None else text_of(given)
         # Above are this, the two hooks, and who lists.
         if sys._getframe(3).f_code.co_filename.endswith(_LOOK_FOR_MODULES):  # noqa: SLF001
             if self._native is not None and path is not None:
@@ -211,50 +227,50 @@ class AuditTrace:
             self._note(Access.LISTED if facts_of(path) else Access.MISSED, path)
 
     def _makes_directory(self, given: object, directory: object) -> None:
-        path = _text(given)
+        path = text_of(given)
         if path is not None and directory == -1:
             self._note(Access.FOUND if facts_of(path) else Access.DIRECTORY_MADE, path)
 
     def _makes(self, given: object, directory: object) -> None:
-        path = _text(given)
+        path = text_of(given)
         if path is not None and directory == -1:
             self._note(Access.FOUND if facts_of(path) else Access.MADE, path)
 
     def _deletes(self, given: object, directory: object) -> None:
-        path = _text(given)
+        path = text_of(given)
         if path is not None and directory == -1:
             self._note(Access.DELETED if facts_of(path) else Access.MISSED, path)
             self._seen.clear()
 
     def _changes(self, given: object) -> None:
-        path = _text(given)
+        path = text_of(given)
         if path is not None:
             self._note(Access.CHANGED, path, facts_of(path))
 
     def _moves(self, arguments: Arguments) -> None:
-        source, target = _text(arguments[0]), _text(arguments[1])
+        source, target = text_of(arguments[0]), text_of(arguments[1])
         if source is None or target is None or (arguments[2], arguments[3]) != (-1, -1):
             return
         if not facts_of(source):
             self._note(Access.MISSED, source)
             return
         access = Access.MOVED_OVER if facts_of(target) else Access.MOVED
-        self._accesses.note(access, _absolute(source), _absolute(target))
+        self._accesses.note(access, absolute(source), absolute(target))
         self._seen.clear()
 
     def _links(self, arguments: Arguments) -> None:
-        source = _text(arguments[0])
+        source = text_of(arguments[0])
         if source is not None and facts_of(source):
             self._note(Access.READ, source)
             self._makes(arguments[1], arguments[3])
 
     def _starts(self, arguments: Arguments) -> None:
-        program = _text(arguments[0])
+        program = text_of(arguments[0])
         if program is None or os.path.basename(program) not in _ABOUT_THE_MACHINE:  # noqa: PTH119
             self.unverified.add(_CHILDREN)
 
     def _note(self, access: Access, path: str, facts: str = "") -> None:
-        self._accesses.note(access, _absolute(path), facts)
+        self._accesses.note(access, absolute(path), facts)
 
     # ----------------------------------------------------------------------------- looks
 
@@ -292,27 +308,25 @@ class AuditTrace:
     def _looked(self, given: object, options: dict[str, object], *, found: bool) -> None:
         if not self._on or self._thread.pauses:
             return
-        path = _text(given)
+        path = text_of(given)
         if path is not None and options.get("dir_fd") is None:
             self._note(Access.FOUND if found else Access.MISSED, path)
 
 
+def _both(first: Handler, then: Handler | None) -> Handler:
+    if then is None:
+        return first
+
+    def handle(arguments: Arguments) -> None:
+        first(arguments)
+        then(arguments)
+
+    return handle
+
+
 def _is_there(given: object) -> bool:
-    path = _text(given)
+    path = text_of(given)
     return path is not None and bool(facts_of(path))
-
-
-def _text(given: object) -> str | None:
-    """Give a path as text; None for a descriptor, and for what is no path."""
-    if isinstance(given, str):
-        return given or None
-    if isinstance(given, bytes | os.PathLike):
-        return os.fsdecode(given) or None
-    return None
-
-
-def _absolute(path: str) -> str:
-    return path if path.startswith("/") else os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118
 
 
 def _is_this_machine(host: object) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from nbpipe.kernel.tracing.accesses import Access, Accesses
 from nbpipe.kernel.tracing.audit import AuditTrace
 from nbpipe.kernel.tracing.clock import asks_for_time
+from nbpipe.kernel.tracing.copies import CopiesBefore
 from nbpipe.kernel.tracing.environment import EnvironmentReads
 from nbpipe.kernel.tracing.imports import (
     ImportedModules,
@@ -28,27 +29,36 @@ from nbpipe.model.trace import Trace
 class StepTracer:
     """Watches this process, and with the native library what it starts.
 
-    `log` is a file that the library may write; nothing in the directories `own` counts.
+    `log` is a file that the library may write; nothing in the directories `own` counts. Files are
+    copied to `copies`, if that is given, before they are changed.
     """
 
-    def __init__(self, log: Path, own: Iterable[str]) -> None:
+    def __init__(self, log: Path, own: Iterable[str], copies: Path | None = None) -> None:
         self._left_out = noisy_directories(own)
+        is_noise = PathNoise(self._left_out)
+        self._copies = (
+            CopiesBefore(copies, is_noise=is_noise, quietly=self.paused) if copies else None
+        )
         self._accesses = Accesses(
-            PathNoise(self._left_out),
+            is_noise,
             home=os.getcwd(),  # noqa: PTH109 - text, as all paths here.
             temporary=tempfile.gettempdir(),
         )
         self._native = NativeTrace.find(log)
-        self._audit = AuditTrace(self._accesses, self._native)
+        self._audit = self._audit_trace()
         self._environment = EnvironmentReads()
         self._imports = ImportedModules()
         self._asks_for_time = False
+
+    def _audit_trace(self) -> AuditTrace:
+        before = self._copies.handlers() if self._copies else {}
+        return AuditTrace(self._accesses, self._native, before)
 
     def start(self) -> None:
         """Begin."""
         if self._native is not None and not self._native.start(self._left_out):
             self._native = None
-            self._audit = AuditTrace(self._accesses, None)
+            self._audit = self._audit_trace()
         self._imports = ImportedModules()
         self._audit.start()
         self._environment.start()
@@ -94,9 +104,16 @@ class StepTracer:
             directories_listed=files.listed,
             files_written=files.written,
             files_made=files.made,
+            copies_before=self._copies_of(files.written),
             packages=packages_of(modules),
             environment_read=dict(sorted(self._environment.digests.items())),
             uses_network=self._accesses.connects,
             uses_clock=self._asks_for_time,
             unverified=tuple(sorted(unverified)),
         )
+
+    def _copies_of(self, written: Iterable[str]) -> dict[str, str]:
+        if self._copies is None:
+            return {}
+        found = {path: self._copies.of(path) for path in written if self._accesses.was_there(path)}
+        return {path: copy for path, copy in found.items() if copy is not None}

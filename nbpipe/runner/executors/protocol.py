@@ -26,6 +26,7 @@ class StepRequest:
         store: the root of the store.
         trusted: the stored inputs may be unpickled.
         watched_files: paths, relative to `directory`, to be told which the step only writes.
+        copies: a directory for copies of files that the step is going to change; it need not exist.
         output_limit: bytes of printed text that are kept of a cell.
         hash_seed: of the kernel; None for that of the environment, or 0.
         python: the Python of the kernel, whatever the notebook names; none for that of its kernel.
@@ -43,6 +44,7 @@ class StepRequest:
     store: Path
     trusted: bool
     watched_files: tuple[str, ...]
+    copies: Path
     output_limit: int
     hash_seed: int | None = None
     python: str = ""

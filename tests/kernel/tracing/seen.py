@@ -45,7 +45,7 @@ def seen(code: str, private: Path) -> dict[str, object]:
 
 def traced(code: str, private: Path) -> dict[str, object]:
     log = Path(tempfile.mkdtemp(dir=private)) / "trace.log"
-    tracer = StepTracer(log, [str(private)])
+    tracer = StepTracer(log, [str(private)], copies=log.with_name("copies"))
     WATCH.quietly = tracer.paused
     WATCH.start()
     namespace: dict[str, object] = {"__name__": "__main__"}
