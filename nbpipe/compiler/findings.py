@@ -44,7 +44,7 @@ RULES: Final[dict[str, Rule]] = {
     "NBP206": Rule(_ERROR, "interactive history", "`_`, `Out` and `In` depend on what was run before in the session."),
     "NBP207": Rule(_WARNING, "a definition patched with a computed value", "Such a change of a class or function cannot be stored or replayed, so the steps that use it run as one."),
     "NBP208": Rule(_ERROR, "a prelude that needs a step", "The prelude is replayed before steps run, so it cannot read what they compute."),
-    "NBP210": Rule(_WARNING, "changed by an untagged cell", "In the notebook an untagged cell changes the value that a step reads; in the pipeline it does not run."),
+    "NBP210": Rule(_ERROR, "changed by an untagged cell", "In the notebook an untagged cell changes the value that a step reads; in the pipeline it does not run."),
     "NBP211": Rule(_WARNING, "code that cannot be analysed", "`exec`, `globals()` and their kind may read and write any variable, so the step depends on all of them."),
     "NBP212": Rule(_INFO, "star import", "The names it brings are not known before it runs; it is replayed in every later step."),
     "NBP213": Rule(_WARNING, "unknown magic", "The magic may do anything; the step depends on all variables."),

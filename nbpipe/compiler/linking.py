@@ -76,9 +76,10 @@ class Linker:
         # Steps that were seen to change what their code does not show, and what that is.
         self._changed_unseen: list[tuple[StepDraft, frozenset[Variable]]] = []
         self._replayed = Replayed()
+        self._calls = Calls(self._names, random=random)
         self._replaying = Replaying(
             self._names,
-            calls=Calls(self._names, random=random),
+            calls=self._calls,
             replayed=self._replayed,
             findings=findings,
             random=random,
@@ -132,20 +133,21 @@ class Linker:
                         else:
                             names.explored[name] = ComputedBinding(cell=cell, line=line)
                         names.changed_outside[name] = (cell, line)
-                    case Mutate(name=name, line=line, certain=True) | Delete(name=name, line=line):
-                        names.changed_outside[name] = (cell, line)
+                    case Mutate(certain=True) | Delete():
                         self._compute_outside(cell, event)
                     case Call(function=function):
                         called = names.flow_of(function)
-                        for inner in called.events if isinstance(called, FunctionFlow) else ():
-                            if isinstance(inner, Mutate) and inner.certain:
-                                self._compute_outside(cell, replace(inner, line=statement.line))
+                        inside = called.events if isinstance(called, FunctionFlow) else ()
+                        for effect in (*self._calls.follow(event), *inside):
+                            if isinstance(effect, Mutate) and effect.certain:
+                                self._compute_outside(cell, replace(effect, line=statement.line))
                     case _:
                         pass
 
     def _compute_outside(self, cell: Cell, event: Mutate | Delete) -> None:
-        """What an untagged cell changes of constants of untagged cells, no step can have."""
+        """What an untagged cell changes, no step can have."""
         names = self._names
+        names.changed_outside[event.name] = (cell, event.line)
         deep = isinstance(event, Mutate) and event.deep
         for name in names.aliases.changed_with(event.name, deep=deep):
             match names.lookup(name):
@@ -159,9 +161,9 @@ class Linker:
         self._names.note_bound(cell, flow)
         for statement in flow.statements:
             for event in statement.events:
-                if isinstance(event, Bind):
+                if isinstance(event, Bind) and self._names.lookup(event.name) is None:
                     outside = ComputedBinding(cell=cell, line=event.line)
-                    self._names.explored.setdefault(event.name, outside)
+                    self._names.explored[event.name] = outside
 
     def step_cell(self, position: int, cell: Cell, flow: CellFlow, draft: StepDraft) -> None:
         """Take in a cell of a step."""

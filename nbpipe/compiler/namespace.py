@@ -107,15 +107,18 @@ class Namespace:
     # What names stand for.
 
     def lookup(self, name: Variable) -> Binding | None:
-        """Give what the name stands for; of what untagged cells give it, the latest."""
+        """Give what the name stands for: what the pipeline gives it, or an untagged cell behind.
+
+        What an untagged cell computes takes the place of code of untagged cells only.
+        """
         inside = self.bindings.get(name)
         outside = self.explored.get(name)
         if inside is None or outside is None:
             return inside or outside
-        if isinstance(inside, CodeBinding) and inside.code.cell.tag is None:
-            after = outside.code.cell if isinstance(outside, CodeBinding) else outside.cell
-            if after.number > inside.code.cell.number:
-                return outside
+        is_code = isinstance(outside, CodeBinding)
+        if is_code or (isinstance(inside, CodeBinding) and inside.code.cell.tag is None):
+            before, after = _cell_of(inside), _cell_of(outside)
+            return outside if after.number > before.number else inside
         return inside
 
     def flow_of(self, name: str) -> Flow | None:
@@ -344,6 +347,10 @@ class Namespace:
 def is_definition(binding: Binding | None) -> TypeGuard[CodeBinding]:
     """Say whether the name stands for code: a function, a class, a module."""
     return isinstance(binding, CodeBinding) and binding.is_definition
+
+
+def _cell_of(binding: Binding) -> Cell:
+    return binding.code.cell if isinstance(binding, CodeBinding) else binding.cell
 
 
 def is_value(

@@ -78,8 +78,9 @@ class StepReader:
             case CodeBinding(code=code, flow=flow) as binding:
                 self.need(at, code.place)
                 at.step.seen.setdefault(event.name, 0)
-                if not binding.is_definition:
-                    self._warn_changed_outside(at, event, code.cell, f"cell {code.cell.number}")
+                if code.statement.kind is not StatementKind.IMPORT:
+                    by = f"cell {code.cell.number} makes it"
+                    self._refuse_changed_outside(at, event, code.cell, by)
                 if flow is not None:
                     self._follow(at, flow)
                 if binding.changed:
@@ -88,8 +89,11 @@ class StepReader:
                         self._follow(at, made)
             case DataBinding() as binding:
                 self._take(at, event.name, binding)
-                self._warn_changed_outside(at, event, binding.cell, f"step {binding.step!r}")
-            case ParameterBinding():
+                self._refuse_changed_outside(
+                    at, event, binding.cell, f"step {binding.step!r} makes it"
+                )
+            case ParameterBinding() as binding:
+                self._refuse_changed_outside(at, event, binding.cell, "it is given")
                 at.step.parameters.add(event.name)
                 at.step.seen.setdefault(event.name, 0)
             case DeletedBinding() as binding:
@@ -299,7 +303,7 @@ class StepReader:
             help=f"Tag cell {cell.number} as a step: %%step NAME on its first line.",
         )
 
-    def _warn_changed_outside(self, at: At, event: Use, maker: Cell, made: str) -> None:
+    def _refuse_changed_outside(self, at: At, event: Use, maker: Cell, made: str) -> None:
         outside = self._names.changed_outside.get(event.name)
         if outside is None:
             return
@@ -307,9 +311,11 @@ class StepReader:
         if maker.number < cell.number < at.cell.number:
             self._findings.add(
                 "NBP210",
-                f"untagged cell {cell.number}, line {line}, changes {event.name!r} before this "
-                f"cell reads it; the pipeline uses what {made} made.",
+                f"step {at.step.name!r} reads {event.name!r} as {made}, but untagged cell "
+                f"{cell.number}, line {line + cell.first_line - 1}, changes it before, and is not "
+                "run.",
                 at.cell,
                 event.line,
-                help=f"Tag cell {cell.number} as a step if its change should count.",
+                help=f"Tag cell {cell.number} as a step: %%step NAME on its first line; or "
+                "%%skip, if its change should not count.",
             )

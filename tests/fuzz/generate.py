@@ -39,10 +39,10 @@ _HOME = {
 
 # By kind, values that a constant may be set to later: plain, and of another constant.
 _ANEW = {
-    "number": ("5", "[{}].count(1)"),
+    "number": ("5", "{} + 1"),
     "list": ("[7]", "[{}, 7]"),
     "dict": ("{'new': [8]}", "{{'new': {}}}"),
-    "set": ("{9}", "{{str({})}}"),
+    "set": ("{9}", "{{{}}}"),
 }
 _IS_SETUP = re.compile(r"\w+ = ([\[{\d]|(list|dict|set)\()")
 
@@ -226,16 +226,16 @@ class _Notebook:
     def _set_anew(self, constants: Sequence[str], before: Sequence[str]) -> Iterable[Cell]:
         """Give a constant another value, in the middle of the notebook.
 
-        It may be made of another constant that no step before has named.
+        It may be made of a number that no step before has named.
         """
         names = [each.partition(" = ")[0] for each in constants]
         names = [name for name in names if KIND_OF[name] in _ANEW]
-        untouched = [name for name in names if name not in _names_in(before)]
+        numbers = [name for name in names if KIND_OF[name] == "number"]
         if not names:
             return
         name = self._of_setup.choice(names)
         value, of_other = _ANEW[KIND_OF[name]]
-        others = [each for each in untouched if each != name]
+        others = [each for each in numbers if each not in {name, *_names_in(before)}]
         if others and self._of_setup.random() < 0.6:
             value = of_other.format(self._of_setup.choice(others))
         yield Cell(source=f"{name} = {value}")
