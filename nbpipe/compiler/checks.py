@@ -82,13 +82,14 @@ def check_crossings(linker: Linker, findings: Findings) -> None:
                     "name.",
                     fuse={draft.name, maker.name},
                 )
-            own = sorted(place for place in binding.carries if draft.owns(place))
-            if own:
-                needed = ", ".join(map(repr, linker.code[own[0]].statement.binds))
+            # Inputs are loaded before the first cell.
+            later = sorted(place for place in binding.carries if place.cell >= draft.first)
+            if later:
+                needed = ", ".join(map(repr, linker.code[later[0]].statement.binds))
                 findings.add(
                     "NBP205",
                     f"step {draft.name!r} reads {name!r} of step {maker.name!r}, which may need "
-                    f"{needed} that {draft.name!r} defines itself; so they run as one.",
+                    f"{needed}, defined after its first cell; so they run as one.",
                     draft.cells[0][1],
                     help=f"To keep them apart, give the later cells of {draft.name!r} another step "
                     "name.",

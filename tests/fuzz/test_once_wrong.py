@@ -725,6 +725,18 @@ CASES = {
         "os.rename('other.txt', 'given.txt')",
         files={"given.txt": "0"},
     ),
+    "an input needs a class that the step itself defines": case_of(
+        "#| step: a\nclass Node:\n    def __init__(self, parent=None):\n"
+        "        self.parent = parent",
+        "#| step: b\nx = Node()",
+        "#| step: a\ny = Node(x)\nprint(y.parent is x)",
+    ),
+    "an input needs a class that is defined after the first cell of the step": case_of(
+        "#| step: a\nz = 1",
+        "class Node:\n    def __init__(self, parent=None):\n        self.parent = parent",
+        "#| step: b\nx = [Node()]",
+        "#| step: a\ny = Node(x)\nprint(y.parent is x, z)",
+    ),
     "exec changes a parameter": case_of(
         "%%params\nn = 2.5",
         "#| step: a\ndef run(text):\n    exec(text, globals())\nrun('n = 1')",
