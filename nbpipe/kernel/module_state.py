@@ -9,6 +9,7 @@ there: a name that was imported from the module then still stands for the one be
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -191,6 +192,8 @@ def _is_of_project(name: str, module: ModuleType) -> bool:
     path = getattr(module, "__file__", None)
     return (
         isinstance(path, str)
+        # Libraries make modules up, and what they call a file may not be one: `_ops.py` of torch.
+        and os.path.isabs(path)  # noqa: PTH117 - text, of thousands of modules.
         and WATCH.is_of_project(path)
         and name not in {"__main__", "__mp_main__"}
         and name.partition(".")[0] != "nbpipe"

@@ -177,3 +177,19 @@ print(states.shared_with(["x", "y"], definitions=frozenset()), states.value("@mo
         tmp_path,
     )
     assert shown.decode().splitlines() == ["()", "('@module.lib',) {'seen': []}"]
+
+
+def test_a_module_that_a_library_makes_up_is_none_of_the_project(tmp_path):
+    shown = run(
+        """
+import types
+made_up = types.ModuleType("ops")
+made_up.__file__, made_up.seen = "_ops.py", []
+sys.modules["ops"] = made_up
+states.mark()
+made_up.seen.append(1)
+print(list(states.changed()))
+""",
+        tmp_path,
+    )
+    assert shown.split() == [b"[]"]
