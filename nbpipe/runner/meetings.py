@@ -71,6 +71,7 @@ class Meetings:
         self._first_launched: dict[StepName, datetime] = {}
         # By the name of a file, in the order in which the writers ended. No list is empty.
         self._writings: dict[str, list[_Writing]] = {}
+        self._written_by: dict[StepName, set[str]] = {}
         self._tried_again: set[StepName] = set()
         self._ranked: tuple[Pipeline, Mapping[StepName, int]] | None = None
 
@@ -84,6 +85,7 @@ class Meetings:
     def note_end(self, name: StepName, time: datetime, before: Mapping[str, FileBefore]) -> None:
         """Note that a step ran to its end, and what is known of files before it wrote them."""
         self.ended[name] = time
+        self._written_by.setdefault(name, set()).update(self.observed[name].files.writes)
         for file in self.observed[name].files.writes:
             writing = _Writing(writer=name, before=before.get(file))
             self._writings.setdefault(file, []).append(writing)
@@ -181,13 +183,12 @@ class Meetings:
         It changed them itself when it ran before, or a step behind it did and it looks at them.
         """
         rank = self._ranks(pipeline)
-        looked_at = self._written(self._inputs_of(step.name))
+        files = {*self._written(self._inputs_of(step.name))}
+        files.update(*(self._written_by.get(name, ()) for name in (step.name, *step.fused)))
         found = {}
-        for file in self._writings:
-            undone = self._from_here_on(rank, step.name, file)
-            is_own = any(rank[each.writer] == rank[step.name] for each in undone)
-            before = _earliest(undone)
-            if before is not None and (is_own or file in looked_at):
+        for file in files:
+            before = _earliest(self._from_here_on(rank, step.name, file))
+            if before is not None:
                 found[file] = before
         return found
 
@@ -312,15 +313,14 @@ class Meetings:
 
     def _written(self, touched: FileEffects) -> dict[str, StepName]:
         """Give the last writers of files that were read, or lie in directories that were listed."""
-        last = {file: writings[-1].writer for file, writings in self._writings.items()}
-        found = {n: last[n] for n in touched.reads if n in last}
+        found = {*touched.reads} & self._writings.keys()
         if touched.lists:
-            found |= {
-                file: writer
-                for file, writer in last.items()
+            found.update(
+                file
+                for file in self._writings
                 if any(lies_below(file, directory) for directory in touched.lists)
-            }
-        return found
+            )
+        return {file: self._writings[file][-1].writer for file in found}
 
     def _ranks(self, pipeline: Pipeline) -> Mapping[StepName, int]:
         """Give the place of each step in the notebook, also of those that are parts of others."""
