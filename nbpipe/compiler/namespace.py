@@ -7,8 +7,10 @@ place in `code`; what only some way through a statement assigns is put right whe
 
 from __future__ import annotations
 
+import ast
 import builtins
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, TypeAlias, TypeGuard
 
@@ -46,6 +48,12 @@ from nbpipe.model.flow import (
 from nbpipe.model.graph import reachable
 from nbpipe.model.names import Variable
 from nbpipe.model.notebook import Cell
+
+# What an expression is made of whose value never changes.
+_PLAIN: Final = (
+    *(ast.Constant, ast.Tuple, ast.UnaryOp, ast.BinOp),
+    *(ast.unaryop, ast.operator, ast.expr_context),
+)
 
 Flow: TypeAlias = FunctionFlow | ClassFlow
 
@@ -156,11 +164,11 @@ class Namespace:
                 yield flow
 
     def objects(self, names: Names) -> list[Variable]:
-        """Leave out names that stand for code, in order: modules and functions share nothing."""
+        """Leave out names whose objects nobody can change: modules, functions, plain numbers."""
         kept = []
         for name in sorted(names):
             binding = self.lookup(name)
-            if binding is not None and not is_definition(binding):
+            if binding is not None and not is_definition(binding) and not _is_plain(binding):
                 kept.append(name)
         return kept
 
@@ -362,6 +370,22 @@ def is_value(
             return True
         case CodeBinding() as constant:
             return not constant.is_definition
+        case _:
+            return False
+
+
+def _is_plain(binding: Binding) -> bool:
+    """Say whether the name stands for a constant of numbers and texts."""
+    return isinstance(binding, CodeBinding) and _assigns_plain(binding.code.statement)
+
+
+@functools.lru_cache(maxsize=1024)
+def _assigns_plain(statement: Statement) -> bool:
+    if statement.kind is not StatementKind.CONSTANT:
+        return False
+    match ast.parse(statement.source).body:
+        case [ast.Assign(value=ast.expr() as value)]:
+            return all(isinstance(node, _PLAIN) for node in ast.walk(value))
         case _:
             return False
 
