@@ -2,7 +2,8 @@
 
 A function keeps data in its attributes (`total.calls`), in defaults of parameters
 (`remember(seen)`) and in variables of the function that made it (`count[n]`). A place is written
-so, after the path to the function; methods and decorated functions have paths, too.
+so, after the path to the function; methods and decorated functions have paths, too. What a function
+under `functools.lru_cache` remembers is at `load{}`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Final
+
+from nbpipe.kernel.remembered_results import Cache, entries_of, is_cache, remember
 
 _NO_DATA: Final = (
     ModuleType,
@@ -56,10 +59,12 @@ def place_in(module: ModuleType, place: str) -> Place | None:
         if not isinstance(function, FunctionType):
             return None
         return _default(function, name) if place.endswith(")") else _cell(function, name)
-    path, _, name = place.rpartition(".")
+    path, _, name = place.removesuffix("{}").rpartition(".")
     holder = _holders(module).get(path)
     if holder is None:
         return None
+    if place.endswith("{}"):
+        return _results(vars(holder).get(name))
     return Place(
         read=lambda: vars(holder).get(name), write=lambda value: setattr(holder, name, value)
     )
@@ -126,11 +131,32 @@ def _held(path: str, holder: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 
     for name, value in list(vars(holder).items()):
         if not name.startswith("__"):
             yield f"{prefix}{name}", value
-    if isinstance(holder, FunctionType):
+    if not isinstance(holder, FunctionType):
+        for name, cache in _caches(holder):
+            yield f"{prefix}{name}{{}}", entries_of(cache)
+    else:
         for name in (*_with_defaults(holder), *(holder.__kwdefaults__ or ())):
             yield f"{path}({name})", _default(holder, name).read()
         for name, cell in _cells(holder):
             yield f"{path}[{name}]", cell.cell_contents
+
+
+def _caches(holder: Any) -> Iterator[tuple[str, Cache]]:  # noqa: ANN401 - see `_holders`
+    """Give the functions under a cache that a module or a class has, and that were made there."""
+    home = holder.__name__ if isinstance(holder, ModuleType) else holder.__module__
+    for name, value in list(vars(holder).items()):
+        function = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+        if is_cache(function) and function.__module__ == home:
+            yield name, function
+
+
+def _results(cache: object) -> Place | None:
+    function = cache.__func__ if isinstance(cache, staticmethod | classmethod) else cache
+    if not is_cache(function):
+        return None
+    return Place(
+        read=lambda: entries_of(function), write=lambda entries: remember(function, entries)
+    )
 
 
 def _is_data(value: object) -> bool:

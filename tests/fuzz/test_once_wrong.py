@@ -725,6 +725,38 @@ CASES = {
         "os.rename('other.txt', 'given.txt')",
         files={"given.txt": "0"},
     ),
+    "a function of a module remembers results": steps_of(
+        "import lib",
+        "lib.f(1)",
+        "print(lib.f(1), lib.log)",
+        files={
+            "lib.py": "import functools\nlog = []\n@functools.cache\ndef f(x):\n"
+            "    log.append(x)\n    return x\n"
+        },
+    ),
+    "what a function of a module remembers is changed": steps_of(
+        "from lib import load",
+        "x = load()",
+        "x.append(2)",
+        "print(load(), x is load())",
+        "load.cache_clear()",
+        "print(load(), x is load())",
+        files={"lib.py": "import functools\n@functools.lru_cache\ndef load():\n    return [1]\n"},
+    ),
+    "a method of a module remembers results": steps_of(
+        "import lib",
+        "c = lib.C()",
+        "x = c.m(1)",
+        "x.append(2)",
+        "print(c.m(1), lib.C.s(1))",
+        "lib.C.s(1).append(3) or 1",
+        "print(lib.C.s(1))",
+        files={
+            "lib.py": "import functools\nclass C:\n    @functools.lru_cache\n"
+            "    def m(self, x):\n        return [x]\n    @staticmethod\n"
+            "    @functools.lru_cache\n    def s(x):\n        return [x]\n"
+        },
+    ),
     "an input needs a class that the step itself defines": case_of(
         "#| step: a\nclass Node:\n    def __init__(self, parent=None):\n"
         "        self.parent = parent",
