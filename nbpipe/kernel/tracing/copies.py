@@ -19,6 +19,7 @@ from typing import Any, Final
 from nbpipe.kernel.tracing.accesses import absolute, plain, text_of
 
 # Of all copies of a step; and how much of the space that is left one of them may take.
+_MOST_FILES: Final = 1_000
 _MOST_BYTES: Final = 256 << 20
 _LARGEST_SHARE: Final = 0.25
 
@@ -78,7 +79,7 @@ class CopiesBefore:
         if path in self._seen:
             return
         self._seen.add(path)
-        if self._is_noise(path):
+        if self._is_noise(path) or len(self._copies) == _MOST_FILES:
             return
         with self._quietly(), suppress(OSError, ValueError):
             facts = os.stat(path)  # noqa: PTH116 - text, as all paths here.

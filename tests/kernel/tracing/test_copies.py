@@ -99,6 +99,15 @@ def test_there_is_a_limit(copies, tmp_path, monkeypatch, limit, count):
     assert sum(copies.of(str(file)) is not None for file in files) == count
 
 
+def test_there_is_a_limit_to_their_number(copies, tmp_path, monkeypatch):
+    monkeypatch.setattr(copying, "_MOST_FILES", 2)
+    files = [tmp_path / name for name in "abc"]
+    for file in files:
+        file.write_text("old")
+    keep(copies, *files)
+    assert [copies.of(str(file)) is not None for file in files] == [True, True, False]
+
+
 def test_a_disk_that_is_nearly_full_is_left_alone(copies, tmp_path, monkeypatch):
     (tmp_path / "a").write_text("old")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=8))
