@@ -231,7 +231,7 @@ class RunLoop:
         if self._request.strict:
             failures = self._undeclared(done, self._surprises.pending, order)
         else:
-            met = dict(self._meetings.overtaken(compiled[0], done, order))
+            met = dict(self._meetings.overtaken(compiled[0], done, order, again=again))
             again |= {n: _why_again(n, each) for n, each in met.items() if each.is_repairable}
             failures = {n: each.failure for n, each in met.items() if not each.is_repairable}
         if failures or self._request.strict:
@@ -547,6 +547,8 @@ class RunLoop:
         self._note_effects(step, result.changed, observed, result.outputs)
         meeting = self._met_too_late(step.name)
         if meeting is not None:
+            # What it wrote meanwhile is put back, too.
+            self._note_end(step.name, result.trace)
             if meeting.is_repairable and not self._request.strict:
                 self._came_too_late[step.name] = _why_again(step.name, meeting)
             return self._failed(step.name, meeting.failure)

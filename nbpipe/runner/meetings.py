@@ -254,9 +254,17 @@ class Meetings:
         )
 
     def overtaken(
-        self, pipeline: Pipeline, done: Iterable[StepName], order: Order
+        self,
+        pipeline: Pipeline,
+        done: Iterable[StepName],
+        order: Order,
+        *,
+        again: Collection[StepName],
     ) -> Iterator[tuple[StepName, Meeting]]:
-        """Give steps that ran beside others that wrote what they read meanwhile."""
+        """Give steps that ran beside others that wrote what they read meanwhile.
+
+        Steps in `again` are tried again anyway, with files put back, and so is what needs those.
+        """
         known = pipeline.step_by_name
         for name in done:
             if name not in known:
@@ -271,7 +279,9 @@ class Meetings:
                 (place, writer)
                 for place in seen.rewritten
                 for writer in order.get(name, ())
-                if place in self.observed[writer].files.writes and self.ran_beside(name, [writer])
+                if writer not in again
+                and place in self.observed[writer].files.writes
+                and self.ran_beside(name, [writer])
             ]
             for place, writer in [*behind, *rewritten][:1]:
                 yield (

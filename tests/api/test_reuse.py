@@ -625,6 +625,21 @@ def test_a_reader_that_comes_after_a_later_writer_finds_the_file_put_back(overwr
     assert [path.name for path in kept if path.name.startswith("before")] == []
 
 
+def test_a_writer_that_comes_after_a_later_writer_finds_the_file_put_back(overwriting):
+    def change(touch, end):
+        found = touch.read("x.csv")
+        touch.write("x.csv", f"{found}{end}", is_seen_before=True)
+        return {"n": found}
+
+    overwriting.work = {
+        "read": lambda touch: change(touch, "1"),
+        "write": lambda touch: change(touch, "2"),
+    }
+    run = overwriting.run(jobs=1, latest_first=True)
+    assert (overwriting.directory / "x.csv").read_text() == "old12"
+    assert [value_of_step(run, name) for name in ("read", "write")] == ["'old'", "'old1'"]
+
+
 def test_a_file_that_somebody_else_has_changed_is_never_put_back(overwriting):
     overwriting.work["write"] = lambda touch: touch.write("x.csv", "new", is_seen_before=True)
 
