@@ -73,27 +73,25 @@ def check_crossings(linker: Linker, findings: Findings) -> None:
             final = maker.writes.get(name)
             is_older = final is not None and final != binding.version
             if is_older or _is_assigned_by_setup(linker, maker, name, binding.cell):
-                findings.add(
-                    "NBP205",
+                _fuse(
+                    maker,
+                    draft,
                     f"step {draft.name!r} reads {name!r} as it is in the middle of step "
-                    f"{maker.name!r}, which changes it again later; so they run as one.",
-                    draft.cells[0][1],
-                    help=f"To keep them apart, give the later cells of {maker.name!r} another step "
-                    "name.",
-                    fuse={draft.name, maker.name},
+                    f"{maker.name!r}, which changes it again later",
+                    findings,
+                    cell=draft.cells[0][1],
                 )
             # Inputs are loaded before the first cell.
             later = sorted(place for place in binding.carries if place.cell >= draft.first)
             if later:
                 needed = ", ".join(map(repr, linker.code[later[0]].statement.binds))
-                findings.add(
-                    "NBP205",
+                _fuse(
+                    draft,
+                    maker,
                     f"step {draft.name!r} reads {name!r} of step {maker.name!r}, which may need "
-                    f"{needed}, defined after its first cell; so they run as one.",
-                    draft.cells[0][1],
-                    help=f"To keep them apart, give the later cells of {draft.name!r} another step "
-                    "name.",
-                    fuse={draft.name, maker.name},
+                    f"{needed}, defined after its first cell",
+                    findings,
+                    cell=draft.cells[0][1],
                 )
         _check_setup_between(draft, linker, findings)
         for name in (*draft.options.outputs, *draft.options.metrics):
@@ -121,17 +119,35 @@ def _check_setup_between(draft: StepDraft, linker: Linker, findings: Findings) -
         for name in sorted(code.reads & draft.inputs.keys()):
             binding = draft.inputs[name]
             if code.cell.number < binding.cell.number:
-                findings.add(
-                    "NBP205",
+                _fuse(
+                    draft,
+                    linker.drafts[binding.step],
                     f"step {draft.name!r} reads {name!r} of step {binding.step!r}, and needs this "
-                    f"cell, which stands between its cells and reads {name!r} as it was before; so "
-                    "they run as one.",
-                    code.cell,
-                    code.statement.line,
-                    help=f"To keep them apart, give the later cells of {draft.name!r} another step "
-                    "name.",
-                    fuse={draft.name, binding.step},
+                    f"cell, which stands between its cells and reads {name!r} as it was before",
+                    findings,
+                    cell=code.cell,
+                    line=code.statement.line,
                 )
+
+
+def _fuse(  # noqa: PLR0913 - a finding, and its place
+    spread: StepDraft,
+    other: StepDraft,
+    message: str,
+    findings: Findings,
+    *,
+    cell: Cell,
+    line: int = 1,
+) -> None:
+    """Have two steps run as one, because cells of the first do not stand together."""
+    findings.add(
+        "NBP205",
+        f"{message}; so they run as one.",
+        cell,
+        line,
+        help=f"To keep them apart, give the later cells of {spread.name!r} another step name.",
+        fuse={spread.name, other.name},
+    )
 
 
 def check_after(drafts: Mapping[StepName, StepDraft], findings: Findings) -> None:

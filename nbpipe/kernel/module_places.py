@@ -64,7 +64,7 @@ def place_in(module: ModuleType, place: str) -> Place | None:
     if holder is None:
         return None
     if place.endswith("{}"):
-        return _results(vars(holder).get(name))
+        return _results(dict(_caches(holder)).get(name))
     return Place(
         read=lambda: vars(holder).get(name), write=lambda value: setattr(holder, name, value)
     )
@@ -150,13 +150,10 @@ def _caches(holder: Any) -> Iterator[tuple[str, Cache]]:  # noqa: ANN401 - see `
             yield name, function
 
 
-def _results(cache: object) -> Place | None:
-    function = cache.__func__ if isinstance(cache, staticmethod | classmethod) else cache
-    if not is_cache(function):
+def _results(cache: Cache | None) -> Place | None:
+    if cache is None:
         return None
-    return Place(
-        read=lambda: entries_of(function), write=lambda entries: remember(function, entries)
-    )
+    return Place(read=lambda: entries_of(cache), write=lambda entries: remember(cache, entries))
 
 
 def _is_data(value: object) -> bool:

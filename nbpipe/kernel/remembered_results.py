@@ -2,7 +2,7 @@
 
 Nothing in Python gives the results out or puts them in. The garbage collector names what an object
 refers to; and a function that for a moment only gives what it is told, called by way of its cache,
-has that remembered. Where a Python does otherwise, there are no entries.
+has that remembered. Both are ways of CPython.
 """
 
 from __future__ import annotations

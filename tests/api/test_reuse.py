@@ -640,16 +640,19 @@ def test_a_writer_that_comes_after_a_later_writer_finds_the_file_put_back(overwr
     assert [value_of_step(run, name) for name in ("read", "write")] == ["'old'", "'old1'"]
 
 
-def test_a_file_that_somebody_else_has_changed_is_never_put_back(overwriting):
-    overwriting.work["write"] = lambda touch: touch.write("x.csv", "new", is_seen_before=True)
-
+def run_while_somebody_changes_the_file(desk):
     def read(touch):
         found = touch.read("x.csv")
-        overwriting.file("x.csv", "mine")
+        desk.file("x.csv", "mine")
         return {"n": found}
 
-    overwriting.work["read"] = read
-    run = overwriting.run(jobs=1, latest_first=True)
+    desk.work["read"] = read
+    return desk.run(jobs=1, latest_first=True)
+
+
+def test_a_file_that_somebody_else_has_changed_is_never_put_back(overwriting):
+    overwriting.work["write"] = lambda touch: touch.write("x.csv", "new", is_seen_before=True)
+    run = run_while_somebody_changes_the_file(overwriting)
     assert run.state is RunState.FAILED
     assert (overwriting.directory / "x.csv").read_text() == "mine"
 
@@ -666,14 +669,7 @@ def test_a_reader_that_comes_after_a_later_maker_has_it_unmade(overwriting, jobs
 
 def test_a_product_that_somebody_else_has_changed_is_never_removed(overwriting):
     (overwriting.directory / "x.csv").unlink()
-
-    def read(touch):
-        found = touch.read("x.csv")
-        overwriting.file("x.csv", "mine")
-        return {"n": found}
-
-    overwriting.work["read"] = read
-    run = overwriting.run(jobs=1, latest_first=True)
+    run = run_while_somebody_changes_the_file(overwriting)
     assert run.state is RunState.FAILED
     assert (overwriting.directory / "x.csv").read_text() == "mine"
 
